@@ -1,0 +1,220 @@
+"""Arithmetic on scalars of one type, with Python numbers taken as constants.
+
+Owns `FloatOps` and `IntOps`, the vocabulary the math files are written in. Must not import the
+builder (which makes these).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+
+class IntOps:
+    """Signless integers of one width; Python ints are constants."""
+
+    def __init__(self, builder: Any, type_: Any, bits: int):
+        self.b, self.type, self.bits = builder, type_, bits
+
+    def c(self, value: Any) -> Any:
+        """A constant, or the value itself."""
+        return self.b.int_constant(self.type, self.bits, value) if isinstance(value, int) else value
+
+    def _binary(self, name: str, x: Any, y: Any) -> Any:
+        return self.b.op(name, self.type, [self.c(x), self.c(y)])
+
+    def add(self, x: Any, y: Any) -> Any:
+        return self._binary("arith.addi", x, y)
+
+    def sub(self, x: Any, y: Any) -> Any:
+        return self._binary("arith.subi", x, y)
+
+    def mul(self, x: Any, y: Any) -> Any:
+        return self._binary("arith.muli", x, y)
+
+    def and_(self, x: Any, y: Any) -> Any:
+        return self._binary("arith.andi", x, y)
+
+    def or_(self, x: Any, y: Any) -> Any:
+        return self._binary("arith.ori", x, y)
+
+    def xor(self, x: Any, y: Any) -> Any:
+        return self._binary("arith.xori", x, y)
+
+    def not_(self, x: Any) -> Any:
+        return self._binary("arith.xori", x, -1)
+
+    def neg(self, x: Any) -> Any:
+        return self._binary("arith.subi", 0, x)
+
+    def shl(self, x: Any, y: Any) -> Any:
+        return self._binary("arith.shli", x, y)
+
+    def lshr(self, x: Any, y: Any) -> Any:
+        return self._binary("arith.shrui", x, y)
+
+    def ashr(self, x: Any, y: Any) -> Any:
+        return self._binary("arith.shrsi", x, y)
+
+    def binary(self, name: str, x: Any, y: Any) -> Any:
+        """Any two-operand integer op, by its MLIR name."""
+        return self._binary(name, x, y)
+
+    def unary(self, name: str, x: Any) -> Any:
+        return self.b.op(name, self.type, [self.c(x)])
+
+    def cmp(self, predicate: int, x: Any, y: Any) -> Any:
+        return self.b.compare("arith.cmpi", predicate, self.c(x), self.c(y))
+
+    def eq(self, x: Any, y: Any) -> Any:
+        return self.cmp(0, x, y)
+
+    def ne(self, x: Any, y: Any) -> Any:
+        return self.cmp(1, x, y)
+
+    def slt(self, x: Any, y: Any) -> Any:
+        return self.cmp(2, x, y)
+
+    def sle(self, x: Any, y: Any) -> Any:
+        return self.cmp(3, x, y)
+
+    def sgt(self, x: Any, y: Any) -> Any:
+        return self.cmp(4, x, y)
+
+    def sge(self, x: Any, y: Any) -> Any:
+        return self.cmp(5, x, y)
+
+    def ult(self, x: Any, y: Any) -> Any:
+        return self.cmp(6, x, y)
+
+    def ule(self, x: Any, y: Any) -> Any:
+        return self.cmp(7, x, y)
+
+    def uge(self, x: Any, y: Any) -> Any:
+        return self.cmp(9, x, y)
+
+    def select(self, condition: Any, x: Any, y: Any) -> Any:
+        return self.b.op("arith.select", self.type, [condition, self.c(x), self.c(y)])
+
+    def cast(self, name: str, x: Any) -> Any:
+        """A conversion op to this type (`arith.extsi`, `arith.fptosi`, ...)."""
+        return self.b.op(name, self.type, [x])
+
+
+class FloatOps:
+    """Floats of one type; Python floats are constants."""
+
+    def __init__(self, builder: Any, type_: Any, dtype: np.dtype):
+        self.b, self.type, self.dtype = builder, type_, dtype
+        self.name = str(type_)
+        self.bits = dtype.itemsize * 8
+
+    @property
+    def i(self) -> IntOps:
+        """Integers of the same width."""
+        return self.b.ints(self.bits)
+
+    def c(self, value: Any) -> Any:
+        """A constant, or the value itself."""
+        if isinstance(value, (float, int)):
+            return self.b.float_constant(self.type, self.name, float(value))
+        return value
+
+    def _binary(self, name: str, x: Any, y: Any) -> Any:
+        return self.b.op(name, self.type, [self.c(x), self.c(y)])
+
+    def unary(self, name: str, x: Any) -> Any:
+        """Any one-operand float op, by its MLIR name."""
+        return self.b.op(name, self.type, [self.c(x)])
+
+    def binary(self, name: str, x: Any, y: Any) -> Any:
+        return self._binary(name, x, y)
+
+    def add(self, x: Any, y: Any) -> Any:
+        return self._binary("arith.addf", x, y)
+
+    def sub(self, x: Any, y: Any) -> Any:
+        return self._binary("arith.subf", x, y)
+
+    def mul(self, x: Any, y: Any) -> Any:
+        return self._binary("arith.mulf", x, y)
+
+    def div(self, x: Any, y: Any) -> Any:
+        return self._binary("arith.divf", x, y)
+
+    def max(self, x: Any, y: Any) -> Any:
+        """The larger, or NaN if either is NaN."""
+        return self._binary("arith.maximumf", x, y)
+
+    def min(self, x: Any, y: Any) -> Any:
+        """The smaller, or NaN if either is NaN."""
+        return self._binary("arith.minimumf", x, y)
+
+    def fma(self, x: Any, y: Any, z: Any) -> Any:
+        return self.b.op("math.fma", self.type, [self.c(x), self.c(y), self.c(z)])
+
+    def poly(self, x: Any, coefficients: Any) -> Any:
+        """Horner's rule by fma; the highest power comes first."""
+        result = self.c(coefficients[0])
+        for coefficient in coefficients[1:]:
+            result = self.fma(result, x, coefficient)
+        return result
+
+    def neg(self, x: Any) -> Any:
+        return self.unary("arith.negf", x)
+
+    def abs(self, x: Any) -> Any:
+        return self.unary("math.absf", x)
+
+    def sqrt(self, x: Any) -> Any:
+        return self.unary("math.sqrt", x)
+
+    def floor(self, x: Any) -> Any:
+        return self.unary("math.floor", x)
+
+    def roundeven(self, x: Any) -> Any:
+        return self.unary("math.roundeven", x)
+
+    def copysign(self, magnitude: Any, sign: Any) -> Any:
+        return self._binary("math.copysign", magnitude, sign)
+
+    def cmp(self, predicate: int, x: Any, y: Any) -> Any:
+        return self.b.compare("arith.cmpf", predicate, self.c(x), self.c(y))
+
+    def eq(self, x: Any, y: Any) -> Any:
+        return self.cmp(1, x, y)
+
+    def gt(self, x: Any, y: Any) -> Any:
+        return self.cmp(2, x, y)
+
+    def ge(self, x: Any, y: Any) -> Any:
+        return self.cmp(3, x, y)
+
+    def lt(self, x: Any, y: Any) -> Any:
+        return self.cmp(4, x, y)
+
+    def le(self, x: Any, y: Any) -> Any:
+        return self.cmp(5, x, y)
+
+    def ne(self, x: Any, y: Any) -> Any:
+        """True for NaN, like `!=`."""
+        return self.cmp(13, x, y)
+
+    def isnan(self, x: Any) -> Any:
+        return self.cmp(14, x, x)
+
+    def select(self, condition: Any, x: Any, y: Any) -> Any:
+        return self.b.op("arith.select", self.type, [condition, self.c(x), self.c(y)])
+
+    def bits_of(self, x: Any) -> Any:
+        """The bit pattern as an integer."""
+        return self.b.op("arith.bitcast", self.i.type, [x])
+
+    def of_bits(self, x: Any) -> Any:
+        """The float with a bit pattern."""
+        return self.b.op("arith.bitcast", self.type, [x])
+
+    def cast(self, name: str, x: Any) -> Any:
+        """A conversion op to this type (`arith.extf`, `arith.sitofp`, ...)."""
+        return self.b.op(name, self.type, [x])
