@@ -1,0 +1,157 @@
+"""Configuration flags under JAX's names: process-wide values with per-thread overrides.
+
+Imports nothing of jaxc. A flag is read as `config.x.value`-free attributes: `config.jax_enable_x64`.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+_DEFAULTS: dict[str, Any] = {
+    "jax_enable_x64": False,
+    "jax_threefry_partitionable": False,
+    "jax_numpy_dtype_promotion": "standard",
+    "jax_numpy_rank_promotion": "allow",
+    "jax_default_matmul_precision": None,
+    "jax_default_prng_impl": "threefry2x32",
+    "jax_default_device": None,
+    "jax_disable_jit": False,
+    "jax_debug_nans": False,
+    "jax_debug_infs": False,
+    "jax_check_tracer_leaks": False,
+    "jax_enable_checks": False,
+    "jax_enable_custom_prng": False,
+    "jax_enable_compilation_cache": True,
+    "jax_compilation_cache_dir": None,
+    "jax_log_compiles": False,
+    "jax_platforms": None,
+    "jax_platform_name": "",
+    "jax_traceback_filtering": "auto",
+    "jax_transfer_guard": "allow",
+    "jax_legacy_prng_key": "allow",
+    "jax_debug_key_reuse": False,
+    "jax_softmax_custom_jvp": True,
+    "jax_array_garbage_collection_guard": "allow",
+    "jax_explain_cache_misses": False,
+    "jax_persistent_cache_min_compile_time_secs": 0.0,
+    "jax_copy_in_place": "allow",  # "log" or "error": at[].op updates that copy (see docs)
+}
+
+_CHOICES = {
+    "jax_numpy_dtype_promotion": ("standard", "strict"),
+    "jax_numpy_rank_promotion": ("allow", "warn", "raise"),
+    "jax_copy_in_place": ("allow", "log", "error"),
+}
+
+
+def _from_environment(name: str, default: Any) -> Any:
+    text = os.environ.get(name.upper())
+    if text is None:
+        return default
+    if isinstance(default, bool):
+        return text.lower() in ("1", "true", "yes", "on", "t", "y")
+    return text
+
+
+class _Overrides(threading.local):
+    values: dict[str, Any]
+
+    def __init__(self) -> None:
+        self.values = {}
+
+
+class Config:
+    """The flags; `jax.config`. Unknown names raise AttributeError, as JAX's do."""
+
+    def __init__(self) -> None:
+        self._values = {k: _from_environment(k, v) for k, v in _DEFAULTS.items()}
+        self._overrides = _Overrides()
+        self._listeners: list[Callable[[], None]] = []
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        overrides = self._overrides.values
+        if overrides and name in overrides:
+            return overrides[name]
+        try:
+            return self._values[name]
+        except KeyError:
+            raise AttributeError(f"Unrecognized config option: {name}") from None
+
+    def update(self, name: str, value: Any) -> None:
+        """Set a flag for the process: `config.update("jax_enable_x64", True)`."""
+        if name not in self._values:
+            raise AttributeError(f"Unrecognized config option: {name}")
+        if name in _CHOICES and value not in _CHOICES[name]:
+            raise ValueError(f"{name}: got {value!r}, expected one of {_CHOICES[name]}")
+        if isinstance(_DEFAULTS[name], bool):
+            value = bool(value)
+        self._values[name] = value
+        self._notify()
+
+    def read(self, name: str) -> Any:
+        return getattr(self, name)
+
+    @property
+    def values(self) -> dict[str, Any]:
+        return self._values | self._overrides.values
+
+    @property
+    def x64_enabled(self) -> bool:
+        return self.jax_enable_x64
+
+    def on_change(self, listener: Callable[[], None]) -> None:
+        """Call `listener` after every change (to refresh cached readings of flags)."""
+        self._listeners.append(listener)
+
+    def _notify(self) -> None:
+        for listener in self._listeners:
+            listener()
+
+    @contextmanager
+    def override(self, name: str, value: Any) -> Iterator[None]:
+        """Set a flag for this thread inside a `with` block."""
+        overrides = self._overrides.values
+        absent = object()
+        before = overrides.get(name, absent)
+        overrides[name] = value
+        self._notify()
+        try:
+            yield
+        finally:
+            if before is absent:
+                del overrides[name]
+            else:
+                overrides[name] = before
+            self._notify()
+
+    def trace_context(self) -> tuple[Any, ...]:
+        """The flags a trace depends on: part of every trace cache's key."""
+        return (
+            self.jax_enable_x64,
+            self.jax_threefry_partitionable,
+            self.jax_numpy_dtype_promotion,
+            self.jax_numpy_rank_promotion,
+            self.jax_default_matmul_precision,
+            self.jax_softmax_custom_jvp,
+            self.jax_disable_jit,
+        )
+
+
+config = Config()
+
+
+def flag_context(name: str) -> Callable[..., Any]:
+    """`jax.enable_x64` and its kin: a context manager that overrides one flag."""
+
+    def context(new_val: Any = True) -> Any:
+        return config.override(name, new_val)
+
+    context.__name__ = name.removeprefix("jax_")
+    context.__doc__ = f"Context manager that overrides `{name}` in this thread."
+    return context

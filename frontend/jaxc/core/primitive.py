@@ -1,0 +1,103 @@
+"""Primitives: the operations that traces interpret. One per op of the op book.
+
+`bind` hands the operation to the current trace; `impl` runs it at once on the book's NumPy kernel.
+Must not import transforms: their rules live in tables keyed by primitive.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+import jaxc_compiler.opset.book  # noqa: F401  (fills OPS)
+from jaxc.core.array import Array, raw, wrap
+from jaxc.core.config import config
+from jaxc.core.trace import _state, get_aval
+from jaxc_compiler.opset.avals import ShapedArray
+from jaxc_compiler.opset.op import OPS, Op
+
+_quiet = {"all": "ignore"}
+
+
+class Primitive:
+    """An operation with its op-book entry.
+
+    Attributes:
+      name: as printed in jaxprs.
+      op: the op book's entry.
+      multiple_results: whether `bind` takes and returns lists of results.
+      call_like: control flow and calls override `impl` (they run jaxprs, not a kernel).
+    """
+
+    __slots__ = ("_avals", "impl", "kernel", "multiple_results", "name", "op", "skip_canonicalization")
+
+    def __init__(self, op: Op):
+        self.op = op
+        self.name = op.name
+        self.multiple_results = op.multiple_results
+        self.kernel = op.numpy
+        self._avals: dict[Any, Any] = {}
+        self.impl = self._run_many if op.multiple_results else self._run
+
+    def bind(self, *args: Any, **params: Any) -> Any:
+        return _state.trace.process_primitive(self, args, params)
+
+    def bind_with_trace(self, trace: Any, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
+        """Hand the operation to `trace` rather than to the current one."""
+        before = _state.trace
+        _state.trace = trace
+        try:
+            return trace.process_primitive(self, args, params)
+        finally:
+            _state.trace = before
+
+    def abstract_eval(self, *avals: ShapedArray, **params: Any) -> Any:
+        """The results' avals (a list if `multiple_results`), cached by avals and params."""
+        try:
+            key = (avals, tuple(params.items()))
+            found = self._avals.get(key)
+        except TypeError:  # an unhashable parameter
+            return self.op.infer(*avals, **params)
+        if found is None:
+            if len(self._avals) > 4096:
+                self._avals.clear()
+            found = self._avals[key] = self.op.infer(*avals, **params)
+        return found
+
+    def _run(self, *args: Any, **params: Any) -> Any:
+        aval = self.abstract_eval(*[get_aval(a) for a in args], **params)
+        with np.errstate(all="ignore"):
+            value = self.kernel(*[raw(a) for a in args], **params)  # type: ignore[misc]
+        out = wrap(value, aval)
+        if config._values["jax_debug_nans"]:
+            check_nans(self.name, (out,))
+        return out
+
+    def _run_many(self, *args: Any, **params: Any) -> Any:
+        avals = self.abstract_eval(*[get_aval(a) for a in args], **params)
+        with np.errstate(all="ignore"):
+            values = self.kernel(*[raw(a) for a in args], **params)  # type: ignore[misc]
+        return [wrap(v, a) for v, a in zip(values, avals, strict=True)]
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+def check_nans(name: str, outs: Any) -> None:
+    """Raises FloatingPointError if a result of operation `name` holds a NaN (`jax_debug_nans`)."""
+    for out in outs:
+        if isinstance(out, Array) and getattr(out.dtype, "kind", "") in "fc":
+            if np.isnan(np.asarray(out)).any():
+                raise FloatingPointError(f"invalid value (nan) encountered in {name}")
+
+
+_PRIMITIVES: dict[str, Primitive] = {}
+
+
+def primitive(name: str) -> Primitive:
+    """The primitive of op `name` of the op book."""
+    found = _PRIMITIVES.get(name)
+    if found is None:
+        found = _PRIMITIVES[name] = Primitive(OPS[name])
+    return found
