@@ -1,0 +1,107 @@
+"""Devices: an IREE HAL device, opened when first asked for and then shared.
+
+Owns the VM instance of the process and one `Device` per driver. Imports iree.runtime and nothing
+of ours but the errors.
+
+`local-sync` runs a program on the calling thread and is the default: a call costs about 2 us
+against 8 to 14 us of `local-task`, whose thread pool only pays for programs that have several
+workgroups. An artifact says which of the two it wants.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import Any
+
+import iree.runtime as rt
+from iree.runtime import _binding  # ArgumentPacker is not re-exported by the package
+
+from jaxc_runtime.errors import DeviceError
+
+DEFAULT_DRIVER = "local-sync"
+PARALLEL_DRIVER = "local-task"
+HOST_DRIVERS = frozenset({DEFAULT_DRIVER, PARALLEL_DRIVER})
+
+_lock = threading.RLock()
+_devices: dict[str, Device] = {}
+_instance: rt.VmInstance | None = None
+
+
+class Device:
+    """One opened device. Make it with `get`, so that buffers and programs share it."""
+
+    __slots__ = ("driver", "hal", "hal_module", "is_host", "pack", "pack_context")
+
+    def __init__(self, driver: str):
+        self.driver = driver
+        self.is_host = driver in HOST_DRIVERS
+        name, _, selector = driver.partition("://")
+        try:
+            hal_driver = rt.get_driver(name)
+            if selector:
+                self.hal = hal_driver.create_device_by_uri(driver)
+            else:
+                self.hal = hal_driver.create_default_device()
+        except (RuntimeError, ValueError, KeyError, IndexError) as error:
+            raise DeviceError(f"device driver {driver!r} does not start: {error}") from None
+        self.hal_module = rt.create_hal_module(instance(), self.hal)
+        # pack(pack_context, buffers, {}) -> argument list: half the time of `push_ref` calls.
+        self.pack_context = _binding.InvokeContext(self.hal)
+        self.pack = _binding.ArgumentPacker(_binding._invoke_statics, None).pack
+
+    def __repr__(self) -> str:
+        return f"Device({self.driver!r})"
+
+
+def instance() -> rt.VmInstance:
+    """The VM instance all modules of the process are loaded into."""
+    global _instance
+    with _lock:
+        if _instance is None:
+            _instance = rt.VmInstance()
+        return _instance
+
+
+def get(driver: str = DEFAULT_DRIVER) -> Device:
+    """Return the process-wide device of `driver`, opening it the first time.
+
+    Args:
+        driver: an IREE driver name (`local-sync`, `local-task`, `cuda`, `vulkan`), or a device
+            address such as `cuda://0`.
+
+    Raises:
+        DeviceError: the driver is unknown or finds no device.
+    """
+    device = _devices.get(driver)
+    if device is not None:
+        return device
+    with _lock:
+        if driver not in _devices:
+            _devices[driver] = Device(driver)
+        return _devices[driver]
+
+
+def query() -> list[dict[str, Any]]:
+    """Describe every device of every driver: `driver`, `name`, `uri`. Opens no device."""
+    found = []
+    for name in rt.query_available_drivers():
+        try:
+            infos = rt.get_driver(name).query_available_devices()
+        except (RuntimeError, ValueError, KeyError) as error:
+            found.append({"driver": name, "name": "", "uri": name, "error": str(error)})
+            continue
+        for index, info in enumerate(infos):
+            path = info.get("path") or str(index)
+            found.append({"driver": name, "name": info.get("name", ""), "uri": f"{name}://{path}"})
+    return found
+
+
+def _forget_thread_pools() -> None:
+    """A forked child has the memory of `local-task` but not its threads: let it open a new one."""
+    global _lock
+    _lock = threading.RLock()
+    _devices.pop(PARALLEL_DRIVER, None)
+
+
+os.register_at_fork(after_in_child=_forget_thread_pools)

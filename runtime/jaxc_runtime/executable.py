@@ -1,0 +1,151 @@
+"""Executables: a loaded `.vmfb` and the shortest way to call it.
+
+Owns loading and the call path. Imports iree.runtime; knows nothing of arrays, pytrees or
+signatures (see `artifact`).
+
+One call is: pack the buffers natively, invoke, take the results out. Argument and result lists
+are made anew for each call: a reused result list would keep the last results alive, and new ones
+make calls from several threads at once safe without a lock.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import iree.runtime as rt
+from iree.runtime import HalBufferView, VmVariantList
+
+from jaxc_runtime.device import Device, get, instance
+from jaxc_runtime.errors import ArtifactError, ExecutionError
+
+_STATUS = re.compile(r"\S+\.(?:c|cc|h):\d+: ([A-Z_]+)(?:; )?")
+_NO_KEYWORDS: dict[str, Any] = {}
+_CAPACITY = 1  # of a result list, which grows by itself
+
+Source = bytes | bytearray | memoryview | str | os.PathLike
+
+
+class Executable:
+    """One function of a loaded program. Calling it maps buffers to buffers."""
+
+    __slots__ = (
+        "_context",
+        "_function",
+        "_invoke",
+        "_module",
+        "_pack",
+        "_pack_context",
+        "device",
+        "name",
+    )
+
+    def __init__(self, module: rt.VmModule, context: rt.VmContext, name: str, device: Device):
+        function = module.lookup_function(name)
+        if function is None:
+            known = ", ".join(sorted(n for n in module.function_names if not n.startswith("__")))
+            raise ArtifactError(f"the program has no function {name!r}; it has: {known or 'none'}")
+        self.name = name
+        self.device = device
+        self._module = module
+        self._context = context
+        self._function = function
+        self._invoke = context.invoke
+        self._pack = device.pack
+        self._pack_context = device.pack_context
+
+    def __call__(self, buffers: Sequence[HalBufferView]) -> list[HalBufferView]:
+        """Run the function.
+
+        Args:
+            buffers: one buffer per argument, in order.
+
+        Raises:
+            ExecutionError: arguments of another number, shape or element type than compiled for,
+                no memory left, or a failing host callback.
+        """
+        results = VmVariantList(_CAPACITY)
+        try:
+            arguments = self._pack(self._pack_context, buffers, _NO_KEYWORDS)
+            self._invoke(self._function, arguments, results)
+        except (ValueError, RuntimeError, IndexError) as error:
+            raise ExecutionError(_readable(error)) from error
+        if len(results) == 1:
+            return [results.get_as_object(0, HalBufferView)]
+        take = results.get_as_object
+        return [take(i, HalBufferView) for i in range(len(results))]
+
+    def function(self, name: str) -> Executable:
+        """Another function of the same program, sharing its state."""
+        return Executable(self._module, self._context, name, self.device)
+
+    @property
+    def function_names(self) -> list[str]:
+        """The functions the program exports."""
+        return [n for n in self._module.function_names if not n.startswith("__")]
+
+    def __repr__(self) -> str:
+        return f"Executable({self.name!r}, {self.device!r})"
+
+
+def load(
+    source: Source,
+    device: Device | None = None,
+    *,
+    function: str = "main",
+    modules: Sequence[Any] = (),
+) -> Executable:
+    """Load a compiled program.
+
+    Args:
+        source: the bytes of a `.vmfb`, or the path of one (which is memory-mapped, not read).
+        device: where it runs; the default device if not given.
+        function: which exported function a call runs.
+        modules: further VM modules it imports from, such as host callbacks.
+
+    Raises:
+        ArtifactError: not a program, cut off, or made for another IREE version.
+        FileNotFoundError, PermissionError, IsADirectoryError: the path cannot be read.
+    """
+    device = device or get()
+    vm = instance()
+    try:
+        module = _load_module(vm, source)
+        context = rt.VmContext(vm, [device.hal_module, *modules, module])
+    except (ValueError, RuntimeError, IndexError, KeyError) as error:
+        if isinstance(error, ArtifactError):
+            raise
+        raise ArtifactError(f"{_describe(source)} cannot be loaded: {_readable(error)}") from error
+    return Executable(module, context, function, device)
+
+
+def _load_module(vm: rt.VmInstance, source: Source) -> rt.VmModule:
+    if isinstance(source, bytes | bytearray | memoryview):
+        if not len(source):
+            raise ArtifactError("an empty byte string is not a compiled program")
+        return rt.VmModule.copy_buffer(vm, bytes(source))
+    path = Path(source)
+    with path.open("rb") as file:  # for the OSError that says what is wrong with the path
+        if not file.read(1):
+            raise ArtifactError(f"{path} is empty, not a compiled program")
+    return rt.VmModule.mmap(vm, str(path))
+
+
+def _describe(source: Source) -> str:
+    if isinstance(source, bytes | bytearray | memoryview):
+        return f"a program of {len(source)} bytes"
+    return os.fspath(source)
+
+
+def _readable(error: Exception) -> str:
+    """Status and message, without the runtime's source positions and native call stack."""
+    text = str(error).strip()
+    match = _STATUS.search(text)
+    if match is None:
+        return text.splitlines()[0] if text else type(error).__name__
+    details = text[match.end() :].split("\n[", 1)[0].split("; ")
+    details = [part.strip() for part in details if not part.lstrip().startswith("while ")]
+    return ": ".join(filter(None, [match[1], "; ".join(filter(None, details))]))

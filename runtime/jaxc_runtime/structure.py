@@ -1,0 +1,113 @@
+"""The shape of nested arguments and results as JSON: what a deployed program knows of pytrees.
+
+Owns the mapping between nested tuples, lists, dicts, named tuples and None, and a flat list of
+leaves. It replaces pickled tree definitions: a file from anywhere can be loaded without running
+its code. Imports nothing of ours; custom pytree classes cannot be described, because the machine
+that loads the program does not have them.
+
+A leaf is its number; `{"tuple": [0, {"dict": [["w", 1]]}]}` describes `(x, {"w": y})`.
+"""
+
+from __future__ import annotations
+
+from collections import namedtuple
+from typing import Any
+
+from jaxc_runtime.errors import ArtifactError
+
+
+def encode(nested: Any) -> Any:
+    """Describe a nested container whose leaves are already numbered.
+
+    Raises:
+        TypeError: a container that JSON and NumPy alone cannot rebuild.
+
+    >>> encode((0, {"w": 1}))
+    {'tuple': [0, {'dict': [['w', 1]]}]}
+    """
+    if nested is None or (isinstance(nested, int) and not isinstance(nested, bool)):
+        return nested
+    if isinstance(nested, tuple) and hasattr(nested, "_fields"):
+        fields = list(nested._fields)
+        return {"namedtuple": [type(nested).__name__, fields, [encode(child) for child in nested]]}
+    if type(nested) in (tuple, list):
+        return {type(nested).__name__: [encode(child) for child in nested]}
+    if isinstance(nested, dict) and all(type(key) in (str, int) for key in nested):
+        return {"dict": [[key, encode(child)] for key, child in nested.items()]}
+    raise TypeError(
+        f"a deployed program cannot take or return a {type(nested).__name__}: "
+        "use tuples, lists, named tuples, None, and dicts with str or int keys"
+    )
+
+
+def flatten(structure: Any, value: Any, path: str = "") -> list[tuple[str, Any]]:
+    """List the leaves of `value` with their paths, in the order of their numbers.
+
+    Raises:
+        TypeError: `value` is not nested as `structure` says.
+    """
+    numbered: dict[int, tuple[str, Any]] = {}
+    _collect(structure, value, path, numbered)
+    return [numbered[index] for index in range(len(numbered))]
+
+
+def unflatten(structure: Any, leaves: list[Any]) -> Any:
+    """Rebuild the nested value from its leaves.
+
+    >>> unflatten({"tuple": [0, {"dict": [["w", 1]]}]}, ["x", "y"])
+    ('x', {'w': 'y'})
+    """
+    if structure is None:
+        return None
+    if isinstance(structure, int):
+        return leaves[structure]
+    kind, content = _node(structure)
+    if kind == "dict":
+        return {key: unflatten(child, leaves) for key, child in content}
+    if kind == "namedtuple":
+        name, fields, children = content
+        return namedtuple(name, fields)(*(unflatten(child, leaves) for child in children))
+    children = [unflatten(child, leaves) for child in content]
+    return tuple(children) if kind == "tuple" else children
+
+
+def _collect(structure: Any, value: Any, path: str, out: dict[int, tuple[str, Any]]) -> None:
+    if structure is None:
+        _require(value is None, path, "None", value)
+        return
+    if isinstance(structure, int):
+        out[structure] = (path, value)
+        return
+    kind, content = _node(structure)
+    if kind == "dict":
+        keys = [key for key, _ in content]
+        same = isinstance(value, dict) and set(value) == set(keys)
+        _require(same, path, f"a dict with the keys {keys}", value)
+        for key, child in content:
+            _collect(child, value[key], f"{path}[{key!r}]", out)
+        return
+    children = content[2] if kind == "namedtuple" else content
+    wanted = list if kind == "list" else tuple
+    same = isinstance(value, wanted) and len(value) == len(children)
+    _require(same, path, f"a {kind} of {len(children)}", value)
+    for index, (child, item) in enumerate(zip(children, value, strict=True)):
+        _collect(child, item, f"{path}[{index}]", out)
+
+
+def _require(condition: bool, path: str, wanted: str, value: Any) -> None:
+    if condition:
+        return
+    got = type(value).__name__
+    if isinstance(value, dict):
+        got = f"a dict with the keys {list(value)}"
+    elif isinstance(value, tuple | list):
+        got = f"a {got} of {len(value)}"
+    raise TypeError(f"{path or 'arguments'}: expected {wanted}, got {got}")
+
+
+def _node(structure: Any) -> tuple[str, Any]:
+    if isinstance(structure, dict) and len(structure) == 1:
+        ((kind, content),) = structure.items()
+        if kind in ("tuple", "list", "dict", "namedtuple"):
+            return kind, content
+    raise ArtifactError(f"not a description of nested values: {structure!r}")

@@ -1,0 +1,27 @@
+"""Settings that hold for every test. Must not import jaxc: some tests check what its import loads.
+
+Groups are markers declared in pyproject.toml: a test that needs a compiler, a GPU or real JAX says
+so, and is skipped where that is missing.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import tempfile
+
+import pytest
+
+# Before anything reads them: tests never touch the user's compile cache, and the oracle runs on
+# the CPU.
+os.environ["JAXC_CACHE_DIR"] = os.path.join(tempfile.mkdtemp(prefix="jaxc-tests-"), "cache")
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+_NEEDS = {"compiler": "torch_mlir", "oracle": "jax"}
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a test whose marker names something that is not installed."""
+    for marker, package in _NEEDS.items():
+        if item.get_closest_marker(marker) and importlib.util.find_spec(package) is None:
+            pytest.skip(f"needs {package}")
