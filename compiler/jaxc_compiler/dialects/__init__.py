@@ -1,0 +1,4 @@
+"""The dialects of ours: `lax` and `kernel`.
+
+Each dialect module has `load()`.
+"""

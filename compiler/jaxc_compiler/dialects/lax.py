@@ -1,0 +1,166 @@
+"""The `lax` dialect: one op for each entry of the op book, generated from it.
+
+`lax.<name>` takes the primitive's operands, has its static parameters as attributes, and one region
+for each parameter that is a jaxpr. Ops are Pure unless they have effects, so MLIR's own CSE and
+dead code elimination act on them; the verifier is the op's `infer` run on its operand types.
+Regions are isolated: a body sees its block arguments and nothing around it, as a jaxpr does.
+
+Three ops have no primitive: `lax.constant` (a literal), `lax.yield` (ends a region) and
+`lax.branch` (one alternative of a `lax.cond`, whose only region holds nothing but branches).
+
+    %1:2 = "lax.scan_2to2"(%init, %xs) ({
+    ^bb0(%carry: tensor<f32>, %x: tensor<f32>):
+      %2 = "lax.add"(%carry, %x) : (tensor<f32>, tensor<f32>) -> tensor<f32>
+      "lax.yield_2to0"(%2, %2) : (tensor<f32>, tensor<f32>) -> ()
+    }) {length = 9 : i64, ...} : (tensor<f32>, tensor<9xf32>) -> (tensor<f32>, tensor<9xf32>)
+
+Imports the op book and `mlir`; knows no pass and no lowering.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import numpy as np
+from jaxc_compiler import mlir
+from jaxc_compiler.dialects import definition
+from jaxc_compiler.dialects.definition import OpDef
+from jaxc_compiler.mlir import ir
+from jaxc_compiler.opset import book  # noqa: F401  importing it fills OPS
+from jaxc_compiler.opset.op import OPS, Op
+
+REGION_PARAMS = frozenset({"jaxpr", "call_jaxpr", "cond_jaxpr", "body_jaxpr", "branches"})
+# A scatter's combining function: the op's name says it (scatter_add), so it is not represented.
+IMPLIED_PARAMS = frozenset({"update_jaxpr"})
+EFFECTFUL = frozenset({"debug_callback", "debug_print", "io_callback"})
+# Operands that differ in number and type; or single ones followed by any number of one type.
+HETEROGENEOUS = frozenset({"concatenate", "optimization_barrier", "sort", "reduce_window"})
+ONE_TYPE_REST = {"select_n": 1, "dynamic_slice": 1, "dynamic_update_slice": 2, "stack": 0}
+
+
+def region_params(name: str) -> tuple[str, ...]:
+    """The parameters of an op that are regions of it, in the order of the regions."""
+    return tuple(param for param in OPS[name].params if param in REGION_PARAMS)
+
+
+def name_of(op: ir.Operation) -> str:
+    """The op book's name: `scan` for a `lax.scan_3to2`; "" for an op of another dialect."""
+    dialect, _, rest = op.name.partition(".")
+    if dialect != "lax":
+        return ""
+    name = definition.base_name(rest)
+    return name.replace("_", "-") if name.startswith("scatter_") else name
+
+
+def mlir_name(name: str) -> str:
+    """The dialect's spelling of a primitive's name: `lax.scatter_add` for `scatter-add`."""
+    return "lax." + name.replace("-", "_")
+
+
+def load() -> None:
+    """Define the dialect; a second call does nothing."""
+    if not _loaded:
+        _loaded.append(True)
+        defs = {name.replace("-", "_"): _op_def(name) for name in OPS}
+        defs["constant"] = OpDef(operands=0)
+        defs["yield"] = OpDef(results=0, traits=frozenset({"terminator"}))
+        defs["branch"] = OpDef(0, 0, regions=1, traits=frozenset({"isolated"}))
+        definition.define_dialect("lax", defs, types=("key",))
+
+
+_loaded: list[bool] = []
+
+
+def _op_def(name: str) -> OpDef:
+    op, regions = OPS[name], len(region_params(name))
+    traits = set() if name in EFFECTFUL else {"pure"}
+    if regions:
+        traits.add("no_terminator" if name == "cond" else "isolated")
+    results = None if op.multiple_results else 1
+    if name in ONE_TYPE_REST:
+        operands, rest = ONE_TYPE_REST[name], True
+    elif regions or op.multiple_results or name in HETEROGENEOUS:
+        operands, rest = None, False
+    else:
+        operands, rest = _arity(op), False
+    return OpDef(operands, results, rest, regions, frozenset(traits), _problem)
+
+
+def _arity(op: Op) -> int | None:
+    """The number of operands, from `infer`'s signature or else from the samples."""
+    kinds = [p.kind for p in inspect.signature(op.infer).parameters.values()]
+    if inspect.Parameter.VAR_POSITIONAL not in kinds:
+        return sum(kind is not inspect.Parameter.KEYWORD_ONLY for kind in kinds)
+    counts = {len(sample.operands) for sample in op.samples()} if op.samples else set()
+    return counts.pop() if len(counts) == 1 else None
+
+
+# -- building ------------------------------------------------------------------------------------
+
+
+def constant(value: np.ndarray) -> ir.Value:
+    """A `lax.constant` at the current insertion point."""
+    attr = mlir.dense(np.asarray(value))
+    return mlir.create("lax.constant", [attr.type], [], {"value": attr}).results[0]
+
+
+def build(name: str, operands: list[ir.Value], **params: Any) -> list[ir.Value]:
+    """An op without regions at the current insertion point, its result types inferred."""
+    avals = OPS[name].infer(*[mlir.aval_of(v.type) for v in operands], **params)
+    avals = avals if OPS[name].multiple_results else [avals]
+    attributes = mlir.attrs_of({k: v for k, v in params.items() if k not in IMPLIED_PARAMS})
+    types = [mlir.tensor_type(aval) for aval in avals]
+    return list(definition.build(mlir_name(name), types, operands, attributes).results)
+
+
+def branches_of(cond: ir.Operation) -> list[ir.Block]:
+    """The bodies of a `lax.cond`, in the order of its index operand."""
+    return [op.operation.regions[0].blocks[0] for op in cond.regions[0].blocks[0].operations]
+
+
+# -- verifying -----------------------------------------------------------------------------------
+
+
+def _problem(op: ir.Operation) -> str:
+    """What is wrong with the op, or an empty string."""
+    name = name_of(op)
+    entry = OPS[name]
+    represented = set(entry.params) - REGION_PARAMS - IMPLIED_PARAMS
+    if missing := sorted(represented - set(op.attributes)):
+        return f"parameter {missing[0]!r} is missing"
+    if region_params(name):
+        return _region_problem(op, name)
+    params = {p: mlir.from_attr(op.attributes[p]) for p in represented}
+    params |= {p: None for p in entry.params if p in IMPLIED_PARAMS}
+    try:
+        inferred = entry.infer(*[mlir.aval_of(v.type) for v in op.operands], **params)
+    except (TypeError, ValueError, IndexError) as error:
+        return str(error)
+    inferred = inferred if entry.multiple_results else [inferred]
+    expected = [mlir.tensor_type(aval) for aval in inferred]
+    got = [result.type for result in op.results]
+    if expected != got:
+        return f"results must be {_names(expected)}, got {_names(got)}"
+    return ""
+
+
+def _region_problem(op: ir.Operation, name: str) -> str:
+    """A loop or branch: its bodies must end in `lax.yield` of what the op returns."""
+    blocks = branches_of(op) if name == "cond" else [r.blocks[0] for r in op.regions]
+    for block in blocks:
+        last = block.operations[len(block.operations) - 1].operation
+        if name_of(last) != "yield":
+            return f"a region must end in lax.yield, not {last.name}"
+    if name not in ("cond", "while"):
+        return ""
+    got = [result.type for result in op.results]
+    for block in blocks if name == "cond" else blocks[1:]:
+        yielded = [v.type for v in block.operations[len(block.operations) - 1].operands]
+        if yielded != got:
+            return f"the region yields {_names(yielded)}, the op returns {_names(got)}"
+    return ""
+
+
+def _names(types: list[ir.Type]) -> str:
+    return "(" + ", ".join(map(str, types)) + ")"
