@@ -12,9 +12,11 @@ import tempfile
 
 import pytest
 
-# Before anything reads them: tests never touch the user's compile cache, and the oracle runs on
-# the CPU.
-os.environ["JAXC_CACHE_DIR"] = os.path.join(tempfile.mkdtemp(prefix="jaxc-tests-"), "cache")
+# Before anything reads them: tests never touch the user's compile cache (the workers of one run
+# share a fresh one, through the environment they inherit), and the oracle runs on the CPU.
+if "JAXC_TESTS_CACHE" not in os.environ:
+    os.environ["JAXC_TESTS_CACHE"] = os.path.join(tempfile.mkdtemp(prefix="jaxc-tests-"), "cache")
+os.environ["JAXC_CACHE_DIR"] = os.environ["JAXC_TESTS_CACHE"]
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 _NEEDS = {"compiler": "torch_mlir", "oracle": "jax"}
