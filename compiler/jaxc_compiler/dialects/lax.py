@@ -102,7 +102,7 @@ def _arity(op: Op) -> int | None:
 def constant(value: np.ndarray) -> ir.Value:
     """A `lax.constant` at the current insertion point."""
     attr = mlir.dense(np.asarray(value))
-    return mlir.create("lax.constant", [attr.type], [], {"value": attr}).results[0]
+    return definition.build("lax.constant", [attr.type], [], {"value": attr}).results[0]
 
 
 def build(name: str, operands: list[ir.Value], **params: Any) -> list[ir.Value]:

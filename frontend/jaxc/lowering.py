@@ -1,0 +1,171 @@
+"""From a jaxpr to a module of the `lax` dialect: one generic function, no code per primitive.
+
+An equation becomes the op of the same name: operands stay operands, static parameters become
+attributes, jaxpr parameters become regions. Calls (`jit`, `checkpoint`, custom derivatives whose
+rules are no longer needed) are inlined. Importing this module loads MLIR: only the compile path of
+`jit` and the tools do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from jaxc.core.jaxpr import ClosedJaxpr, Jaxpr, JaxprEqn, Literal
+from jaxc.core.source import SourceInfo
+from jaxc_compiler import mlir
+from jaxc_compiler.dialects import definition, lax
+from jaxc_compiler.mlir import ir
+
+# Calls that run their jaxpr and nothing else, and the parameter that holds it.
+CALLS = {
+    "jit": "jaxpr",
+    "pjit": "jaxpr",
+    "core_call": "call_jaxpr",
+    "closed_call": "call_jaxpr",
+    "checkpoint": "jaxpr",
+    "remat": "jaxpr",
+    "custom_jvp_call": "call_jaxpr",
+    "custom_vjp_call": "call_jaxpr",
+    "custom_vjp_call_jaxpr": "fun_jaxpr",
+}
+DONATED = "jaxc.donated"
+
+
+def lower_jaxpr(
+    closed_jaxpr: ClosedJaxpr, name: str = "main", donated: Sequence[bool] = ()
+) -> ir.Module:
+    """The module whose function `main` computes what the jaxpr does.
+
+    Args:
+      closed_jaxpr: its constants become the function's first arguments, before its inputs.
+      name: the module's name: the traced function's.
+      donated: for each input (constants not counted), whether its buffer may be overwritten.
+    """
+    jaxpr = closed_jaxpr.jaxpr
+    with mlir.LOCK, mlir.CONTEXT, ir.Location.unknown():
+        lax.load()
+        module = ir.Module.create()
+        module.operation.attributes["sym_name"] = ir.StringAttr.get(name)
+        arguments = [*jaxpr.constvars, *jaxpr.invars]
+        types = [mlir.tensor_type(var.aval) for var in arguments]
+        block = _function(module, types, jaxpr, len(jaxpr.constvars), donated)
+        lowering = _Lowering(block)
+        results = lowering.run(jaxpr, list(block.arguments))
+        mlir.create("func.return", [], results, ip=ir.InsertionPoint(block))
+    return module
+
+
+def _function(
+    module: ir.Module, types: list[ir.Type], jaxpr: Jaxpr, constants: int, donated: Sequence[bool]
+) -> ir.Block:
+    """An empty `func.func @main`, its donated arguments marked; returns its entry block."""
+    flags = [False] * constants + (list(donated) or [False] * len(jaxpr.invars))
+    marks = [ir.DictAttr.get({DONATED: ir.UnitAttr.get()} if flag else {}) for flag in flags]
+    results = [mlir.tensor_type(var.aval) for var in jaxpr.outvars]
+    attributes = {
+        "sym_name": ir.StringAttr.get("main"),
+        "function_type": ir.TypeAttr.get(ir.FunctionType.get(types, results)),
+        "arg_attrs": ir.ArrayAttr.get(marks),
+    }
+    where = ir.InsertionPoint(module.body)
+    function = mlir.create("func.func", [], [], attributes, regions=1, ip=where)
+    return function.regions[0].blocks.append(*types)
+
+
+class _Lowering:
+    """Lowers equations into one block; a region's block has a lowering of its own."""
+
+    def __init__(self, block: ir.Block):
+        self.ip = ir.InsertionPoint(block)
+        self.constants: dict[Any, ir.Value] = {}
+
+    def run(self, jaxpr: Jaxpr, values: Sequence[ir.Value]) -> list[ir.Value]:
+        """Emit a jaxpr whose constvars and invars are `values`; returns its results."""
+        env = dict(zip([*jaxpr.constvars, *jaxpr.invars], values, strict=True))
+
+        def read(atom: Any) -> ir.Value:
+            return self.literal(atom) if type(atom) is Literal else env[atom]
+
+        for eqn in jaxpr.eqns:
+            results = self.equation(eqn, [read(atom) for atom in eqn.invars])
+            env.update(zip(eqn.outvars, results, strict=True))
+        return [read(atom) for atom in jaxpr.outvars]
+
+    def equation(self, eqn: JaxprEqn, operands: list[ir.Value]) -> Sequence[ir.Value]:
+        name = eqn.primitive.name
+        if name in CALLS:
+            jaxpr, consts = _open(eqn.params[CALLS[name]])
+            return self.run(jaxpr, [*map(self.constant, consts), *operands])
+        regions = lax.region_params(name)
+        attributes = {
+            param: mlir.to_attr(value)
+            for param, value in eqn.params.items()
+            if param not in regions and param not in lax.IMPLIED_PARAMS
+        }
+        types = [mlir.tensor_type(var.aval) for var in eqn.outvars]
+        op = definition.build(
+            lax.mlir_name(name), types, operands, attributes, ip=self.ip, loc=_location(eqn)
+        )
+        for param, region in zip(regions, op.regions):
+            if param == "branches":
+                _lower_branches(eqn.params[param], region)
+            else:
+                _lower_region(eqn.params[param], region)
+        return op.results
+
+    def literal(self, literal: Literal) -> ir.Value:
+        return self.constant(np.asarray(literal.val, dtype=literal.aval.dtype))
+
+    def constant(self, value: Any) -> ir.Value:
+        """A constant of this block; small ones are made once."""
+        value = np.asarray(value)
+        if value.size > 16:
+            return self._new_constant(value)
+        key = (value.dtype, value.shape, value.tobytes())
+        if key not in self.constants:
+            self.constants[key] = self._new_constant(value)
+        return self.constants[key]
+
+    def _new_constant(self, value: np.ndarray) -> ir.Value:
+        with self.ip:
+            return lax.constant(value)
+
+
+def _lower_branches(branches: Sequence[ClosedJaxpr], region: ir.Region) -> None:
+    block = region.blocks.append()
+    for branch in branches:
+        op = definition.build("lax.branch", [], [], ip=ir.InsertionPoint(block))
+        _lower_region(branch, op.regions[0])
+
+
+def _lower_region(closed_jaxpr: ClosedJaxpr | Jaxpr, region: ir.Region) -> None:
+    jaxpr, consts = _open(closed_jaxpr)
+    block = region.blocks.append(*[mlir.tensor_type(var.aval) for var in jaxpr.invars])
+    lowering = _Lowering(block)
+    constants = [lowering.constant(value) for value in consts]
+    results = lowering.run(jaxpr, [*constants, *block.arguments])
+    definition.build("lax.yield", [], results, ip=ir.InsertionPoint(block))
+
+
+def _open(jaxpr: ClosedJaxpr | Jaxpr) -> tuple[Jaxpr, Sequence[Any]]:
+    return (jaxpr.jaxpr, jaxpr.consts) if isinstance(jaxpr, ClosedJaxpr) else (jaxpr, ())
+
+
+def _location(eqn: JaxprEqn) -> ir.Location:
+    """The user's line, labelled with the name stack and the primitive."""
+    source: SourceInfo | None = eqn.source_info
+    if source is None:
+        return ir.Location.name(eqn.primitive.name)
+    key = (source.code, source.lasti, source.name_stack, eqn.primitive.name)
+    found = _locations.get(key)
+    if found is None:
+        frame = source.frame()
+        label = "/".join([*source.name_stack, eqn.primitive.name])
+        position = (frame.file, frame.line, frame.column) if frame else (None,)
+        found = _locations[key] = mlir.location(*position, name=label)
+    return found
+
+
+_locations: dict[Any, ir.Location] = {}
