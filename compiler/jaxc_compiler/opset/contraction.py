@@ -12,6 +12,7 @@ import ml_dtypes
 import numpy as np
 
 from jaxc_compiler.opset.avals import KeyDtype, ShapedArray, bfloat16
+from jaxc_compiler.opset.elementwise import convert_element_type_numpy
 from jaxc_compiler.opset.op import Sample, define
 
 # Kernels add these up in float32: a sum in the narrow type would lose nearly all its digits.
@@ -131,7 +132,7 @@ def dot_general_numpy(
     if rhs.dtype != working:
         rhs = rhs.astype(working)
     out = _product(lhs, rhs, lhs_contract, rhs_contract, lhs_batch, rhs_batch)
-    return out if dtype == working else out.astype(dtype)
+    return out if dtype == working else convert_element_type_numpy(out, new_dtype=dtype)
 
 
 def _product(lhs, rhs, lhs_contract, rhs_contract, lhs_batch, rhs_batch):
