@@ -1,0 +1,34 @@
+"""The kernel lowering: `kernel.fused` regions to scalar loops over memrefs, one dispatch each.
+
+`lower_kernels` is the entry point. The op families register themselves in `region.LOWERINGS`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jaxc_compiler import mlir
+from jaxc_compiler.dialects import kernel as kernel_dialect
+from jaxc_compiler.lowering import element  # noqa: F401  registers the element rules
+from jaxc_compiler.lowering.kernel import reduction  # noqa: F401  registers its lowerings
+from jaxc_compiler.lowering.kernel.executable import lower_fused
+from jaxc_compiler.mlir import ir
+
+
+def lower_kernels(module: ir.Module, target: Any = None) -> None:
+    """Replace every `kernel.fused` of a module by an executable and its dispatch.
+
+    Args:
+      module: in it the fused ops' operands keep their `lax` types; where these differ from the
+        storage types, `builtin.unrealized_conversion_cast` ops stand between.
+      target: the target the module is compiled for.
+    """
+    del target
+    with mlir.LOCK, module.context, ir.Location.unknown():
+        fused = []
+        for op in module.body.operations:
+            if op.operation.name == "func.func":
+                block = op.operation.regions[0].blocks[0]
+                fused += [o.operation for o in block if kernel_dialect.is_fused(o.operation)]
+        for number, op in enumerate(fused):
+            lower_fused(module, op, f"kernel_{number}")

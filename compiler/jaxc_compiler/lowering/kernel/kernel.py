@@ -1,0 +1,219 @@
+"""One kernel while it is emitted: its builder, its temporaries, and stores of arrays to memory.
+
+Owns `Kernel`: what is known of lazy arrays (cost, what they read), when they are put into memory,
+and the loops that do it. Knows no op; the op lowerings call it. Lazy arrays are read inside a
+`nest`, during which nothing they read may be written: `commit` sees to that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from jaxc_compiler.lowering.element.base import Index, Scalar, ScalarBuilder
+from jaxc_compiler.lowering.element.values import POINTWISE, Lazy, Scalars, Splat
+from jaxc_compiler.lowering.kernel.memory import Buffer, Computed, Pool, Row, View, operands_of
+from jaxc_compiler.mlir import ir
+from jaxc_compiler.opset.avals import ShapedArray
+from jaxc_compiler import cost
+
+
+class Kernel:
+    """The state of one kernel's emission.
+
+    Attributes:
+      b: the scalar builder; its scope is where ops go.
+      pool: where temporaries come from.
+      frames: the live values of the blocks that are being lowered, outermost first.
+      uses: how many live values read a buffer.
+      locks: buffers an enclosing loop reads in every step, which may not be overwritten.
+    """
+
+    def __init__(self, b: ScalarBuilder, pool: Pool):
+        self.b, self.pool = b, pool
+        self.frames: list[Any] = []
+        self.uses: dict[Buffer, int] = {}
+        self.locks: dict[Buffer, int] = {}
+        self._costs: dict[Any, float] = {}
+        self._flat: dict[Any, bool] = {}
+        self._reads: dict[Any, dict[Buffer, View | None]] = {}
+
+    # What is known of an array.
+
+    def cost(self, array: Any) -> float:
+        """What computing one element takes, in simple operations."""
+        if isinstance(array, Scalars | Splat):
+            return 0.0
+        if isinstance(array, View):
+            return 1.0
+        key = array.node if isinstance(array, Lazy) else array
+        found = self._costs.get(key)
+        if found is None:
+            own = cost.of_element(array.node.name) if isinstance(array, Lazy) else 1.0
+            found = self._costs[key] = own + sum(self.cost(x) for x in operands_of(array))
+        return found
+
+    def is_flat(self, array: Any) -> bool:
+        """Whether the array can be read by row-major position without a division."""
+        if isinstance(array, View | Scalars | Splat) or len(array.aval.shape) <= 1:
+            return True
+        if isinstance(array, Row):
+            return self.is_flat(array.array)
+        if not isinstance(array, Lazy):
+            return False
+        found = self._flat.get(array.node)
+        if found is None:
+            found = self._is_flat_node(array)
+            self._flat[array.node] = found
+        return found
+
+    def _is_flat_node(self, array: Lazy) -> bool:
+        operands, name = array.node.operands, array.node.name
+        if name in POINTWISE:
+            shapes = ((), array.aval.shape)  # a unit dimension may be stretched: that is not flat
+            return all(x.aval.shape in shapes and self.is_flat(x) for x in operands)
+        return name == "reshape" and self.is_flat(operands[0])
+
+    def reads(self, array: Any) -> dict[Buffer, View | None]:
+        """The buffers an array is computed from.
+
+        Returns:
+          For each buffer the one view of which element i alone is read for element i of `array`,
+          or None if other elements are read too.
+        """
+        if isinstance(array, View):
+            return {array.buffer: array}
+        if isinstance(array, Scalars | Splat):
+            return {}
+        key = array.node if isinstance(array, Lazy) else array
+        found = self._reads.get(key)
+        if found is not None:
+            return found
+        found = {}
+        pointwise = isinstance(array, Lazy) and array.node.name in POINTWISE
+        for operand in operands_of(array):
+            keeps = pointwise and operand.aval.shape == array.aval.shape
+            for buffer, view in self.reads(operand).items():
+                view = view if keeps else None
+                known = found.get(buffer, view)
+                same = view is not None and known is not None and view.same_memory(known)
+                found[buffer] = view if same else None
+        self._reads[key] = found
+        return found
+
+    # Memory.
+
+    def temporary(self, aval: Any) -> View:
+        """Undefined memory for an array."""
+        return View(aval, self.pool.take(aval.dtype, aval.size))
+
+    def scalar(self, array: Any) -> Scalar:
+        """The value of a 0-d array."""
+        if isinstance(array, Scalars):
+            return array.value
+        with self.b.nest():
+            return array.at(self.b, ())
+
+    def index_of(self, array: Any) -> Index:
+        """The value of a 0-d integer array as an index."""
+        dtype = array.aval.dtype
+        return self.b.to_index(self.scalar(array), signed=dtype.kind != "u")
+
+    def materialize(self, array: Any, dest: View | None = None) -> View:
+        """The array in memory: itself if it is there already, unless a place is given."""
+        if isinstance(array, View) and dest is None:
+            return array
+        dest = dest or self.temporary(array.aval)
+        self.commit([(array, dest)])
+        return dest
+
+    def stored(self, array: Any, limit: float = 1.0) -> Any:
+        """The array, put into memory if an element costs more than `limit`."""
+        return array if self.cost(array) <= limit else self.materialize(array)
+
+    # Loops.
+
+    @contextmanager
+    def loops(self, shape: Sequence[int]) -> Iterator[tuple[Index, ...]]:
+        """A loop nest over `shape`, yielding the index; unit dimensions get no loop."""
+        if not shape:
+            yield ()
+        elif shape[0] == 1:
+            with self.loops(shape[1:]) as rest:
+                yield (0, *rest)
+        else:
+            with self.b.for_(0, shape[0]) as loop, self.loops(shape[1:]) as rest:
+                yield (loop.index, *rest)
+
+    def commit(self, pairs: Sequence[tuple[Any, View]]) -> None:
+        """Store arrays, as if all were computed before any is stored."""
+        pairs = [(a, d) for a, d in pairs if d.aval.size and not d.same_memory(a)]
+        safe: list[tuple[Any, View]] = []
+        copies: list[tuple[Any, View]] = []
+        for number, (array, dest) in enumerate(pairs):
+            others = [d for k, (_, d) in enumerate(pairs) if k != number]
+            if self._clashes(array, dest, others):
+                copies.append((array, dest))
+            else:
+                safe.append((array, dest))
+        staged = [(array, self.temporary(array.aval)) for array, _ in copies]
+        self._store_groups(staged)
+        # What is safe reads only elements it overwrites in the same loop.
+        self._store_groups(safe)
+        self._store_groups([(t, d) for (_, t), (_, d) in zip(staged, copies)])
+        for _, temporary in staged:
+            self.pool.give(temporary.buffer)
+
+    def _clashes(self, array: Any, dest: View, others: Sequence[View]) -> bool:
+        for buffer, view in self.reads(array).items():
+            if buffer is dest.buffer and not (view is not None and dest.same_memory(view)):
+                return True
+            for other in others:
+                if buffer is not other.buffer:
+                    continue
+                if other.aval.shape != dest.aval.shape:
+                    return True
+                if view is None or not other.same_memory(view):
+                    return True
+        return False
+
+    def _store_groups(self, pairs: Sequence[tuple[Any, View]]) -> None:
+        groups: dict[tuple[int, ...], list[tuple[Any, View]]] = {}
+        for array, dest in pairs:
+            groups.setdefault(dest.aval.shape, []).append((array, dest))
+        for shape, group in groups.items():
+            self._store_group(shape, group)
+
+    def _store_group(self, shape: tuple[int, ...], group: list[tuple[Any, View]]) -> None:
+        b = self.b
+        if all(self.is_flat(array) for array, _ in group):
+            with b.nest(), self.loops((int(np.prod(shape, dtype=np.int64)),)) as (position,):
+                values = [array.at_flat(b, position) for array, _ in group]
+                for value, (_, dest) in zip(values, group):
+                    dest.store_flat(b, position, value)
+            return
+        with b.nest(), self.loops(shape) as index:
+            values = [array.at(b, index) for array, _ in group]
+            for value, (_, dest) in zip(values, group):
+                dest.store(b, index, value)
+
+    def fill(self, dest: View, value: Callable[[], Scalar]) -> None:
+        """Store one scalar everywhere."""
+        with self.b.nest(), self.loops((dest.aval.size,)) as (position,):
+            dest.store_flat(self.b, position, value())
+
+
+def scalar_aval(dtype: Any) -> ShapedArray:
+    """The aval of a 0-d array."""
+    return ShapedArray((), dtype)
+
+
+def lazily(aval: Any, function: Callable[..., Scalar], operands: Sequence[Any]) -> Computed:
+    """An array from `function(b, index)`."""
+    return Computed(aval, function, operands)
+
+
+__all__ = ["Computed", "Index", "Kernel", "Scalar", "ir", "lazily", "scalar_aval"]

@@ -1,0 +1,148 @@
+"""Puts as many ops as sensible into as few dispatches as possible.
+
+    %0 = "lax.exp"(%x)                      %1 = "kernel.fused.1.1"(%x) ({
+    %1 = "lax.reduce_sum"(%0) {...}   ->    ^bb0(%a): %2 = "lax.exp"(%a) ...
+    return %1                                 "lax.yield.1"(%3) }) ; return %1
+
+What belongs into a kernel is `cost.belongs_in_kernel`'s decision. Ops are staged: a kernel holds
+everything that can be computed before the host ops of its stage. Loops and branches go in as a
+whole if all of their bodies do; otherwise they stay and their bodies are fused.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jaxc_compiler import cost, mlir
+from jaxc_compiler.dialects import definition, kernel, lax
+from jaxc_compiler.mlir import ir
+
+
+def fuse(module: ir.Module, target: Any = None) -> None:
+    """Group the ops of every function into `kernel.fused` regions, for a CPU target."""
+    del target
+    kernel.load()
+    with mlir.LOCK, module.context, ir.Location.unknown():
+        for op in module.body.operations:
+            if op.operation.name == "func.func":
+                _fuse_block(op.operation.regions[0].blocks[0])
+
+
+def blocks_of(op: ir.Operation) -> list[ir.Block]:
+    """The bodies of a loop or a branch."""
+    if lax.name_of(op) == "cond":
+        return lax.branches_of(op)
+    return [block for region in op.regions for block in region.blocks]
+
+
+def belongs_in_kernel(op: ir.Operation) -> bool:
+    """Whether the op, with all of its bodies, is to be computed inside a kernel."""
+    name = lax.name_of(op)
+    if not name:
+        return False
+    if blocks := blocks_of(op):
+        return all(belongs_in_kernel(o.operation) for block in blocks for o in block)
+    if name != "dot_general":
+        return name not in cost.HOST_OPS
+    in_avals = [mlir.aval_of(v.type) for v in op.operands]
+    return cost.belongs_in_kernel(name, mlir.params_of(op), in_avals)
+
+
+class _Node:
+    """One op of a block while its block is divided. (An `ir.Operation`'s hash is structural.)"""
+
+    def __init__(self, op: ir.Operation):
+        self.op = op
+        self.constant = _is_constant(op)
+        self.inside = belongs_in_kernel(op) and not self.constant
+        self.stage = 0
+
+
+def _fuse_block(block: ir.Block) -> None:
+    ops = [op.operation for op in block.operations]
+    nodes = [_Node(op) for op in ops[:-1]]
+    producers = {result: node for node in nodes for result in node.op.results}
+    for node in nodes:
+        for value in node.op.operands:
+            producer = producers.get(value)
+            if producer is not None and not producer.constant:
+                later = node.inside and not producer.inside
+                node.stage = max(node.stage, producer.stage + later)
+    _keep_effects_in_order(nodes)
+    anchor = ir.InsertionPoint(ops[-1])
+    moving = [node for node in nodes if not node.constant]
+    for stage in range(max((node.stage for node in moving), default=-1) + 1):
+        group = [node for node in moving if node.stage == stage and node.inside]
+        if group:
+            _make_fused(group, producers, anchor)
+        for node in moving:
+            if node.stage == stage and not node.inside:
+                node.op.move_before(ops[-1])
+                for inner in blocks_of(node.op):
+                    _fuse_block(inner)
+    for node in nodes:
+        if node.constant and not _is_used(node.op.results[0]):
+            node.op.erase()
+
+
+def _keep_effects_in_order(nodes: list[_Node]) -> None:
+    """Host calls run in the order of the program."""
+    latest = 0
+    for node in nodes:
+        if lax.name_of(node.op) in lax.EFFECTFUL:
+            node.stage = latest = max(latest, node.stage)
+
+
+def _is_used(value: ir.Value) -> bool:
+    return any(True for _ in value.uses)
+
+
+def _make_fused(
+    group: list[_Node], producers: dict[ir.Value, _Node], where: ir.InsertionPoint
+) -> None:
+    members = {result for node in group for result in node.op.results}
+
+    def outside(use: ir.OpOperand) -> bool:
+        results = use.owner.operation.results
+        return not len(results) or results[0] not in members
+
+    uses = {
+        result: [(u.owner.operation, u.operand_number) for u in result.uses if outside(u)]
+        for node in group
+        for result in node.op.results
+    }
+    results = [result for result, outer in uses.items() if outer]
+    if not results:
+        for node in reversed(group):
+            node.op.erase()
+        return
+    operands: dict[ir.Value, int] = {}
+    for node in group:
+        for value in node.op.operands:
+            producer = producers.get(value)
+            if value not in members and not (producer and producer.constant):
+                operands.setdefault(value, len(operands))
+    types = [r.type for r in results]
+    fused = kernel.fused(types, list(operands), 1, ip=where, loc=group[-1].op.location)
+    for number, result in enumerate(results):
+        for owner, position in uses[result]:
+            owner.operands[position] = fused.results[number]
+    block = fused.regions[0].blocks.append(*[v.type for v in operands])
+    constants: dict[ir.Value, ir.Value] = {}
+    for node in group:
+        for position, value in enumerate(node.op.operands):
+            if value in members:
+                continue
+            if value in operands:
+                node.op.operands[position] = block.arguments[operands[value]]
+                continue
+            if value not in constants:
+                clone = producers[value].op.clone(ip=ir.InsertionPoint(block))
+                constants[value] = clone.operation.results[0]
+            node.op.operands[position] = constants[value]
+        block.append(node.op)
+    definition.build("lax.yield", [], results, ip=ir.InsertionPoint(block))
+
+
+def _is_constant(op: ir.Operation | None) -> bool:
+    return op is not None and lax.name_of(op) == "constant"
