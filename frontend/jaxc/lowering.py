@@ -34,7 +34,10 @@ DONATED = "jaxc.donated"
 
 
 def lower_jaxpr(
-    closed_jaxpr: ClosedJaxpr, name: str = "main", donated: Sequence[bool] = ()
+    closed_jaxpr: ClosedJaxpr,
+    name: str = "main",
+    donated: Sequence[bool] = (),
+    embed_constants: bool = False,
 ) -> ir.Module:
     """The module whose function `main` computes what the jaxpr does.
 
@@ -42,17 +45,20 @@ def lower_jaxpr(
       closed_jaxpr: its constants become the function's first arguments, before its inputs.
       name: the module's name: the traced function's.
       donated: for each input (constants not counted), whether its buffer may be overwritten.
+      embed_constants: write the constants into the module instead of taking them as arguments, as
+        a program that is shipped alone needs.
     """
     jaxpr = closed_jaxpr.jaxpr
+    hidden = [] if embed_constants else jaxpr.constvars
     with mlir.LOCK, mlir.CONTEXT, ir.Location.unknown():
         lax.load()
         module = ir.Module.create()
         module.operation.attributes["sym_name"] = ir.StringAttr.get(name)
-        arguments = [*jaxpr.constvars, *jaxpr.invars]
-        types = [mlir.tensor_type(var.aval) for var in arguments]
-        block = _function(module, types, jaxpr, len(jaxpr.constvars), donated)
+        types = [mlir.tensor_type(var.aval) for var in [*hidden, *jaxpr.invars]]
+        block = _function(module, types, jaxpr, len(hidden), donated)
         lowering = _Lowering(block)
-        results = lowering.run(jaxpr, list(block.arguments))
+        constants = map(lowering.constant, closed_jaxpr.consts) if embed_constants else ()
+        results = lowering.run(jaxpr, [*constants, *block.arguments])
         mlir.create("func.return", [], results, ip=ir.InsertionPoint(block))
     return module
 
