@@ -357,3 +357,20 @@ define(
     samples=_bits_samples,
     tolerance=0.0,
 )
+
+# random_gamma: a rejection loop for every element, so it has no kernel of its own. The frontend
+# writes it out as loops over the ops above, for eager calls and for compilation.
+
+
+def random_gamma_infer(keys: ShapedArray, a: ShapedArray, *, log_space: bool) -> ShapedArray:
+    check_key("random_gamma", keys)
+    return a
+
+
+define(
+    "random_gamma",
+    kind="random",
+    params=("log_space",),
+    infer=random_gamma_infer,
+    samples=None,
+)
