@@ -1,0 +1,63 @@
+"""Compiler errors that name the user's own source line.
+
+Owns `CompileError` and how MLIR's and IREE's diagnostics become one. Imports nothing of ours.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Diagnostic:
+    """One message of the compiler; file is None where the position is not known."""
+
+    severity: str  # "error", "warning", "note"
+    message: str
+    file: str | None = None
+    line: int = 0
+    column: int = 0
+
+    def __str__(self) -> str:
+        where = f"{self.file}:{self.line}:{self.column}: " if self.file else ""
+        return f"{where}{self.severity}: {self.message}"
+
+
+class CompileError(RuntimeError):
+    """A module that does not compile. `diagnostics` holds all messages, the cause first."""
+
+    def __init__(self, stage: str, diagnostics: list[Diagnostic]):
+        self.stage = stage
+        self.diagnostics = diagnostics
+        errors = [d for d in diagnostics if d.severity == "error"] or diagnostics
+        text = "\n".join(map(str, errors[:5])) or "no message"
+        super().__init__(f"compiling failed at the {stage} stage:\n{text}")
+
+
+_POSITION = re.compile(
+    r'"?(?P<file>[^"\n]+?)"?:(?P<line>\d+):(?P<column>\d+)\)*:?\s*(?P<rest>.*)', re.S
+)
+
+
+def parse_diagnostic(text: str, severity: str = "error") -> Diagnostic:
+    """Read `"file.py":12:3: error: message`, in the ways MLIR and IREE print it."""
+    text = text.strip()
+    match = _POSITION.match(text.removeprefix("loc("))
+    if match is None:
+        return Diagnostic(severity, _without_severity(text))
+    file = match["file"].rsplit('("', 1)[-1]  # `"name stack"("file"` -> file
+    position = file, int(match["line"]), int(match["column"])
+    return Diagnostic(severity, _without_severity(match["rest"]), *position)
+
+
+def _without_severity(text: str) -> str:
+    return re.sub(r"^(error|warning|note|remark):\s*", "", text.strip())
+
+
+def from_mlir_error(stage: str, error: Exception) -> CompileError:
+    """The CompileError of an exception that the MLIR bindings raised."""
+    found = getattr(error, "error_diagnostics", None)
+    if not found:
+        return CompileError(stage, [Diagnostic("error", str(error))])
+    return CompileError(stage, [parse_diagnostic(f"{d.location}: {d.message}") for d in found])

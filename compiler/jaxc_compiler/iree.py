@@ -1,0 +1,139 @@
+"""IREE's compiler, in this process: MLIR bytecode in, a `.vmfb` out.
+
+The only importer of `iree.compiler`; it is loaded on a cache miss only. Knows nothing of our
+dialects. One session for each set of flags, kept; its context is used by one thread at a time.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+from iree.compiler import ir
+from iree.compiler.api import Output, Session, ctypes_dl
+
+from jaxc_compiler.diagnostics import CompileError, Diagnostic, parse_diagnostic
+
+PHASES = (
+    "input", "abi", "preprocessing", "global-optimization", "dispatch-creation", "flow", "stream",
+    "executable-sources", "executable-configurations", "executable-targets", "hal", "vm",
+)  # fmt: skip
+_SEVERITIES = ("note", "warning", "error", "remark")
+
+_CALLBACK = ctypes.CFUNCTYPE(
+    None, ctypes.c_int, ctypes.POINTER(ctypes.c_char), ctypes.c_size_t, ctypes.c_void_p
+)
+
+
+def _function(name: str, *argument_types: Any) -> Any:
+    """A function of IREE's C API that its Python package does not declare."""
+    function = getattr(ctypes_dl._dylib, name)
+    function.argtypes = argument_types
+    function.restype = None
+    return function
+
+
+_PTR, _STR = ctypes.c_void_p, ctypes.c_char_p
+_set_verify = _function("ireeCompilerInvocationSetVerifyIR", _PTR, ctypes.c_bool)
+_set_from_phase = _function("ireeCompilerInvocationSetCompileFromPhase", _PTR, _STR)
+_set_to_phase = _function("ireeCompilerInvocationSetCompileToPhase", _PTR, _STR)
+_on_diagnostic = _function(
+    "ireeCompilerInvocationEnableCallbackDiagnostics", _PTR, ctypes.c_int, _CALLBACK, _PTR
+)
+
+
+class IreeSession:
+    """IREE's compiler with one set of flags."""
+
+    def __init__(self, flags: tuple[str, ...]):
+        self.lock = threading.RLock()
+        self.session = Session()
+        self.session.set_flags(*flags)
+        self.context: ir.Context = self.session.context
+
+    def parse(self, source: bytes | str) -> ir.Module:
+        """A module of bytecode or text, in this session's context."""
+        return ir.Module.parse(source, context=self.context)
+
+    def run_phases(self, module: ir.Module, start: str | None, end: str | None) -> None:
+        """Run IREE's own pipeline, in place, from after phase `start` to the end of phase `end`.
+
+        Raises:
+          CompileError: with the messages IREE gave.
+        """
+        with self._invocation() as (invocation, diagnostics):
+            if start is not None:
+                _set_from_phase(invocation._inv_p, start.encode())
+            if end is not None:
+                _set_to_phase(invocation._inv_p, end.encode())
+            invocation.import_module(module.operation)
+            if not invocation.execute():
+                raise CompileError("iree", diagnostics)
+
+    def output(self, module: ir.Module) -> bytes:
+        """The `.vmfb` of a module that went through the last phase."""
+        with self._invocation() as (invocation, _):
+            invocation.import_module(module.operation)
+            output = Output.open_membuffer()
+            invocation.output_vm_bytecode(output)
+            data = bytes(output.map_memory())
+            output.close()
+        return data
+
+    @contextmanager
+    def _invocation(self) -> Iterator[tuple[Any, list[Diagnostic]]]:
+        diagnostics: list[Diagnostic] = []
+
+        def collect(severity: int, text: Any, size: int, _: Any) -> None:
+            message = ctypes.string_at(text, size).decode(errors="replace")
+            diagnostics.append(parse_diagnostic(message, _SEVERITIES[severity]))
+
+        callback = _CALLBACK(collect)  # must outlive the invocation
+        invocation = self.session.invocation()
+        _on_diagnostic(invocation._inv_p, 0, callback, None)
+        _set_verify(invocation._inv_p, False)
+        try:
+            yield invocation, diagnostics
+        finally:
+            invocation.close()
+
+
+@cache
+def session(flags: tuple[str, ...]) -> IreeSession:
+    """The process's session for a set of flags."""
+    return IreeSession(flags)
+
+
+def compile_module(source: bytes | str, flags: tuple[str, ...]) -> bytes:
+    """The `.vmfb` of a module by IREE's whole pipeline.
+
+    Args:
+      source: MLIR bytecode or text in IREE's input dialects.
+      flags: of the command line of `iree-compile`.
+
+    Raises:
+      CompileError: if it does not compile.
+    """
+    compiler = session(flags)
+    with compiler.lock:
+        module = compiler.parse(source)
+        compiler.run_phases(module, None, None)
+        return compiler.output(module)
+
+
+def dump_phases(source: bytes | str, flags: tuple[str, ...], phases: tuple[str, ...]) -> dict:
+    """The IR after each of some of PHASES, as text."""
+    compiler = session(flags)
+    texts: dict[str, str] = {}
+    with compiler.lock:
+        module = compiler.parse(source)
+        previous = None
+        for phase in phases:
+            compiler.run_phases(module, previous, phase)
+            texts[phase] = str(module)
+            previous = phase
+    return texts
