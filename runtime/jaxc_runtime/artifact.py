@@ -117,7 +117,7 @@ class Program:
         meta, on = self.metadata, self._run.device
         leaves = structure.flatten(meta.in_structure, arguments, "argument")
         buffers = [
-            buffer.to_device(_as_array(value, spec, path), on)
+            buffer.to_device(as_array(value, spec, path), on)
             for spec, (path, value) in zip(meta.inputs, leaves, strict=True)
         ]
         results = [
@@ -139,13 +139,18 @@ def pack(program: bytes, metadata: Metadata) -> bytes:
     return program + text + _TRAILER.pack(len(program), len(text), digest, _MAGIC)
 
 
+def is_packed(data: bytes) -> bool:
+    """Whether the bytes end like a file of `pack`."""
+    return len(data) >= _TRAILER.size and data[-len(_MAGIC) :] == _MAGIC
+
+
 def unpack(data: bytes) -> tuple[bytes, Metadata]:
     """Undo `pack`.
 
     Raises:
         ArtifactError: no metadata (a plain `.vmfb`), cut off, or damaged.
     """
-    if len(data) < _TRAILER.size or data[-len(_MAGIC) :] != _MAGIC:
+    if not is_packed(data):
         raise ArtifactError(
             "no jaxc metadata at its end: cut off, or not made by `jaxc compile` "
             "(a plain .vmfb loads with jaxc_runtime.executable.load)"
@@ -177,7 +182,18 @@ def load(path: str | os.PathLike, driver: str | None = None) -> Program:
     return Program(executable.load(program, on, function=metadata.function), metadata)
 
 
-def _as_array(value: Any, spec: ArraySpec, path: str) -> np.ndarray:
+def as_array(value: Any, spec: ArraySpec, path: str) -> np.ndarray:
+    """Convert one leaf of the arguments to what the program wants.
+
+    Args:
+        value: an array, a number or a nested list.
+        spec: the wanted shape and dtype.
+        path: what the messages call it.
+
+    Raises:
+        TypeError: its dtype does not convert within its kind (float64 to float32 does).
+        ValueError: another shape.
+    """
     dtype = spec.numpy_dtype
     array = np.asarray(value)
     if array.dtype != dtype:
