@@ -1,0 +1,35 @@
+"""Functions for neural networks (`jax.nn`)."""
+
+from jaxc.nn import initializers as initializers
+from jaxc.nn.activations import celu as celu
+from jaxc.nn.activations import elu as elu
+from jaxc.nn.activations import gelu as gelu
+from jaxc.nn.activations import glu as glu
+from jaxc.nn.activations import hard_sigmoid as hard_sigmoid
+from jaxc.nn.activations import hard_silu as hard_silu
+from jaxc.nn.activations import hard_swish as hard_swish
+from jaxc.nn.activations import hard_tanh as hard_tanh
+from jaxc.nn.activations import identity as identity
+from jaxc.nn.activations import leaky_relu as leaky_relu
+from jaxc.nn.activations import log1mexp as log1mexp
+from jaxc.nn.activations import log_sigmoid as log_sigmoid
+from jaxc.nn.activations import log_softmax as log_softmax
+from jaxc.nn.activations import logmeanexp as logmeanexp
+from jaxc.nn.activations import logsumexp as logsumexp
+from jaxc.nn.activations import mish as mish
+from jaxc.nn.activations import one_hot as one_hot
+from jaxc.nn.activations import relu as relu
+from jaxc.nn.activations import relu6 as relu6
+from jaxc.nn.activations import selu as selu
+from jaxc.nn.activations import sigmoid as sigmoid
+from jaxc.nn.activations import silu as silu
+from jaxc.nn.activations import soft_sign as soft_sign
+from jaxc.nn.activations import softmax as softmax
+from jaxc.nn.activations import softplus as softplus
+from jaxc.nn.activations import sparse_plus as sparse_plus
+from jaxc.nn.activations import sparse_sigmoid as sparse_sigmoid
+from jaxc.nn.activations import squareplus as squareplus
+from jaxc.nn.activations import standardize as standardize
+from jaxc.nn.activations import swish as swish
+from jaxc.nn.activations import tanh as tanh
+from jaxc.nn.attention import dot_product_attention as dot_product_attention
