@@ -17,7 +17,6 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
-
 from jaxc_compiler.lowering.element.scalars import FloatOps, IntOps
 from jaxc_compiler.mlir import ir
 from jaxc_compiler.opset.avals import KeyDtype
@@ -397,7 +396,8 @@ class ScalarBuilder:
             self.scope = inner
 
     @contextmanager
-    def _inside(self, op: ir.Operation, block: ir.Block) -> Iterator[None]:
+    def inside(self, op: ir.Operation, block: ir.Block) -> Iterator[None]:
+        """Emit into a block of `op`, which was made at the current insertion point."""
         # While the region is open, its parents (up to the nest that shares their insertion point)
         # insert before `op`, so that what is hoisted dominates it.
         outer = self.scope
@@ -428,7 +428,7 @@ class ScalarBuilder:
         block = op.regions[0].blocks.append(self.index_type, *types)
         arguments = list(block.arguments)
         loop = Loop(op, arguments[0], arguments[1:])
-        with self._inside(op, block):
+        with self.inside(op, block):
             yield loop
             self.effect("scf.yield", loop.yields)
         loop.results = list(op.results)
@@ -449,6 +449,6 @@ class ScalarBuilder:
             types = [self.scalar_type(dtype)]
         op = ir.Operation.create("scf.if", types, [condition], regions=2, ip=self.scope.ip)
         for region, branch in zip(op.regions, (then, otherwise)):
-            with self._inside(op, region.blocks.append()):
+            with self.inside(op, region.blocks.append()):
                 self.effect("scf.yield", self.flatten(branch()))
         return self.unflatten(dtype, list(op.results))

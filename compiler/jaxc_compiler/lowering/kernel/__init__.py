@@ -10,7 +10,11 @@ from typing import Any
 from jaxc_compiler import mlir
 from jaxc_compiler.dialects import kernel as kernel_dialect
 from jaxc_compiler.lowering import element  # noqa: F401  registers the element rules
-from jaxc_compiler.lowering.kernel import reduction  # noqa: F401  registers its lowerings
+from jaxc_compiler.lowering.kernel import (  # noqa: F401  each registers its lowerings
+    contraction,
+    control_flow,
+    reduction,
+)
 from jaxc_compiler.lowering.kernel.executable import lower_fused
 from jaxc_compiler.mlir import ir
 

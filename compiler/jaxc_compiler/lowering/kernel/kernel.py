@@ -12,13 +12,12 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-
+from jaxc_compiler import cost
 from jaxc_compiler.lowering.element.base import Index, Scalar, ScalarBuilder
 from jaxc_compiler.lowering.element.values import POINTWISE, Lazy, Scalars, Splat
 from jaxc_compiler.lowering.kernel.memory import Buffer, Computed, Pool, Row, View, operands_of
 from jaxc_compiler.mlir import ir
 from jaxc_compiler.opset.avals import ShapedArray
-from jaxc_compiler import cost
 
 
 class Kernel:
@@ -37,6 +36,7 @@ class Kernel:
         self.frames: list[Any] = []
         self.uses: dict[Buffer, int] = {}
         self.locks: dict[Buffer, int] = {}
+        self._taken: list[list[Buffer]] = [[]]
         self._costs: dict[Any, float] = {}
         self._flat: dict[Any, bool] = {}
         self._reads: dict[Any, dict[Buffer, View | None]] = {}
@@ -108,7 +108,18 @@ class Kernel:
 
     def temporary(self, aval: Any) -> View:
         """Undefined memory for an array."""
-        return View(aval, self.pool.take(aval.dtype, aval.size))
+        buffer = self.pool.take(aval.dtype, aval.size)
+        self._taken[-1].append(buffer)
+        return View(aval, buffer)
+
+    @contextmanager
+    def reclaiming(self) -> Iterator[None]:
+        """Temporaries taken inside go back to the pool at the end, unless a live value reads them."""
+        self._taken.append([])
+        yield
+        for buffer in self._taken.pop():
+            if not self.uses.get(buffer):
+                self.pool.give(buffer)
 
     def scalar(self, array: Any) -> Scalar:
         """The value of a 0-d array."""

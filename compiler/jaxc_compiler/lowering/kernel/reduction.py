@@ -13,7 +13,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-
 from jaxc_compiler import cost
 from jaxc_compiler.lowering.element.base import Complex, Index, Scalar, ScalarBuilder
 from jaxc_compiler.lowering.element.values import Scalars
@@ -170,10 +169,18 @@ def reduce_array(k: Kernel, array: Any, axes: Sequence[int], kind: str, call: Ca
     return dest
 
 
+def reduce_all_rows(k: Kernel, array: Any, dest: View) -> None:
+    """The sums over the last dimension of `array`, whose dtype they are accumulated in."""
+    r = _Reduction(k, array, [len(array.aval.shape) - 1], "add")
+    r.out = dest.aval.dtype
+    r.rows(dest)
+
+
 class _Reduction:
     def __init__(self, k: Kernel, array: Any, axes: Sequence[int], kind: str):
         self.k, self.kind, self.dtype = k, kind, array.aval.dtype
         self.wide = accumulator_dtype(kind, self.dtype)
+        self.out = self.dtype
         self.space = Space(k, array, axes)
         self.combine = combiner(kind, self.wide)
 
@@ -218,7 +225,7 @@ class _Reduction:
         """The contiguous dimension is reduced: one row after the other."""
         b, space = self.k.b, self.space
         with b.nest(), self.k.loops(space.outer) as outer:
-            value = narrow(b, self.row(outer), self.wide, self.dtype)
+            value = narrow(b, self.row(outer), self.wide, self.out)
             dest.store_flat(b, space.result_position(b, outer, (0,) * len(space.inner)), value)
 
     def row(self, outer: tuple) -> Scalar:

@@ -21,8 +21,8 @@ from jaxc_compiler.mlir import ir
 LOWERINGS: dict[str, Callable[[Kernel, Call], list[Any]]] = {}
 # Ops whose first operand may be updated in place to make the result.
 UPDATES = frozenset({
-    "dynamic_update_slice", "scatter", "scatter_add", "scatter_mul", "scatter_min", "scatter_max",
-    "scatter_sub", "scatter_apply",
+    "dynamic_update_slice", "scatter", "scatter-add", "scatter-mul", "scatter-min", "scatter-max",
+    "scatter-sub", "scatter-apply",
 })  # fmt: skip
 # Ops that give views of an operand in memory.
 _VIEWS = frozenset({"reshape", "squeeze", "expand_dims"})
@@ -165,15 +165,11 @@ class Frame:
         return found
 
 
-def protect(k: Kernel, buffer: Buffer, keep: Any = None) -> None:
-    """Before `buffer` is written: store what is still needed and computed from it elsewhere.
-
-    Args:
-      keep: the value that is being overwritten.
-    """
+def protect(k: Kernel, buffer: Buffer) -> None:
+    """Before `buffer` is written: store elsewhere what is still needed and computed from it."""
     for frame in k.frames:
         for value, array in list(frame.arrays.items()):
-            if value is keep or value == keep or not frame.is_live(value):
+            if not frame.is_live(value):
                 continue
             if buffer in k.reads(array):
                 dest = k.temporary(array.aval)
@@ -209,11 +205,12 @@ def lower_block(
         frame.bind(argument, array)
     for number, op in enumerate(frame.ops[:-1]):
         frame.position = number
-        for value, array in zip(op.results, _lower_op(k, frame, op)):
-            frame.bind(value, array)
-        for value in {*op.operands, *op.results}:
-            if not frame.is_live(value):
-                frame.unbind(value)
+        with k.reclaiming():
+            for value, array in zip(op.results, _lower_op(k, frame, op)):
+                frame.bind(value, array)
+            for value in {*op.operands, *op.results}:
+                if not frame.is_live(value):
+                    frame.unbind(value)
     frame.position = len(frame.ops) - 1
     result = finish([frame.arrays[v] for v in frame.ops[-1].operands])
     for value in list(frame.arrays):
