@@ -52,7 +52,10 @@ def parse_diagnostic(text: str, severity: str = "error") -> Diagnostic:
 
 
 def _without_severity(text: str) -> str:
-    return re.sub(r"^(error|warning|note|remark):\s*", "", text.strip())
+    """The first paragraph (call stacks follow), without the long list of the CPU's features."""
+    text = text.strip().split("\n\n")[0]
+    text = re.sub(r"#hal\.executable\.target<.*", "", text, flags=re.S)
+    return re.sub(r"^(error|warning|note|remark):\s*", "", text)
 
 
 def from_mlir_error(stage: str, error: Exception) -> CompileError:

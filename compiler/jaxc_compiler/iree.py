@@ -7,10 +7,12 @@ dialects. One session for each set of flags, kept; its context is used by one th
 from __future__ import annotations
 
 import ctypes
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from iree.compiler import ir
@@ -137,3 +139,14 @@ def dump_phases(source: bytes | str, flags: tuple[str, ...], phases: tuple[str, 
             texts[phase] = str(module)
             previous = phase
     return texts
+
+
+def dump_assembly(source: bytes | str, flags: tuple[str, ...]) -> str:
+    """The assembly of a CPU module's executables."""
+    with tempfile.TemporaryDirectory() as folder:
+        option = f"--iree-hal-dump-executable-intermediates-to={folder}"
+        compiler = IreeSession((*flags, option))
+        module = compiler.parse(source)
+        compiler.run_phases(module, None, "hal")
+        files = sorted(Path(folder).glob("*.s"))
+        return "\n".join(file.read_text() for file in files)

@@ -89,9 +89,10 @@ def _op_def(name: str) -> OpDef:
 
 def _arity(op: Op) -> int | None:
     """The number of operands, from `infer`'s signature or else from the samples."""
-    kinds = [p.kind for p in inspect.signature(op.infer).parameters.values()]
+    named = inspect.signature(op.infer).parameters
+    kinds = [p.kind for name, p in named.items() if name not in op.params]
     if inspect.Parameter.VAR_POSITIONAL not in kinds:
-        return sum(kind is not inspect.Parameter.KEYWORD_ONLY for kind in kinds)
+        return sum(kind is inspect.Parameter.POSITIONAL_OR_KEYWORD for kind in kinds)
     counts = {len(sample.operands) for sample in op.samples()} if op.samples else set()
     return counts.pop() if len(counts) == 1 else None
 

@@ -1,0 +1,133 @@
+"""From a `lax` module to an artifact: the one entry point of the compile path.
+
+Owns `compile`, the dump of every stage, and the keys of the compile cache. Importing it is cheap:
+MLIR and IREE are imported by `compile`, so that a warm start, which finds its artifact in the cache
+by `cache_key`, loads neither.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import platform
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jaxc_compiler import targets
+from jaxc_compiler.targets import Target
+
+if TYPE_CHECKING:
+    from jaxc_compiler.mlir import ir
+
+Dump = Callable[[str, str], None]  # (stage, text)
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A compiled module.
+
+    Attributes:
+      vmfb: what the runtime loads; its function is `module.main`.
+      target: what it was compiled for.
+    """
+
+    vmfb: bytes
+    target: Target
+
+
+def compile(
+    module: ir.Module,
+    target: Target | None = None,
+    *,
+    donated: Sequence[bool] | None = None,
+    dump: Dump | None = None,
+) -> Artifact:
+    """Compile a `lax` module. The module is consumed: it is lowered in place.
+
+    Args:
+      module: its function is `main`.
+      target: default is this machine's CPU.
+      donated: for each argument, whether its buffer may be overwritten; default is what the
+        module's `jaxc.donated` attributes say.
+      dump: called with the name and the text of every stage.
+
+    Raises:
+      CompileError: naming the user's line.
+    """
+    from jaxc_compiler import pipelines
+
+    target = target or targets.get("cpu")
+    if donated is not None:
+        pipelines.mark_donated(module, donated)
+    return Artifact(pipelines.run(module, target, dump), target)
+
+
+def dump_stages(module: ir.Module, target: Target | None = None) -> dict[str, str]:
+    """The module's text at every stage from `lax` on, in order.
+
+    Example:
+      >>> list(dump_stages(lower_jaxpr(jaxpr)))  # doctest: +SKIP
+      ['lax', 'kernel', 'linalg', 'iree', 'asm']
+    """
+    from jaxc_compiler import pipelines
+
+    return pipelines.dump(module, target or targets.get("cpu"))
+
+
+# -- the key of the compile cache ----------------------------------------------------------------
+
+
+def cache_key(program: str, target: Target | None = None, *, extra: Any = ()) -> str:
+    """The key under which a program's artifact is cached, without looking at any MLIR.
+
+    Args:
+      program: the jaxpr's canonical text, with parameters, types and donated arguments: two
+        programs of one text must compute the same.
+      target: what it is compiled for.
+      extra: anything else, of stable `repr`, that changes the result.
+    """
+    digest = hashlib.sha256(flags_fingerprint(target).encode())
+    digest.update(repr(extra).encode())
+    digest.update(program.encode())
+    return digest.hexdigest()
+
+
+def flags_fingerprint(target: Target | None = None) -> str:
+    """What an artifact depends on besides the program: versions, flags, the CPU, this compiler."""
+    target = target or targets.get("cpu")
+    parts = [*_versions(), *target.flags, _own_sources()]
+    if not target.portable:
+        parts += [platform.machine(), _cpu_model()]
+    return "\n".join(parts)
+
+
+@cache
+def _versions() -> tuple[str, ...]:
+    names = ("iree-base-compiler", "torch-mlir")
+    return tuple(f"{name} {importlib.metadata.version(name)}" for name in names)
+
+
+@cache
+def _own_sources() -> str:
+    """Changes when a file of this package does: name, size and time of each (about 1 ms)."""
+    root = Path(__file__).parent
+    digest = hashlib.sha256()
+    for path in sorted(root.rglob("*.py")):
+        status = path.stat()
+        digest.update(f"{path.relative_to(root)} {status.st_size} {status.st_mtime_ns}".encode())
+    return digest.hexdigest()
+
+
+@cache
+def _cpu_model() -> str:
+    """The CPU's name and features: an artifact compiled for `host` runs only there."""
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return platform.processor()
+    wanted = ("model name", "flags", "Features", "CPU part")
+    lines = text.split("\n\n", 1)[0].splitlines()
+    return "\n".join(line for line in lines if line.startswith(wanted))

@@ -1,0 +1,230 @@
+"""What every linalg lowering uses: the registry, whole-array values, and `linalg.generic`.
+
+Owns `LOWERINGS`, `Emitter` and `lower_block`. A family's module registers its functions:
+
+    @lowers("reduce_sum")
+    def lower_reduce_sum(e, op, operands, avals, out_avals, **params):
+        return [...]   # tensors of storage types, as the operands are
+
+An op with an element rule needs no function here: its rule becomes the body of a generic. Imports
+`mlir`, the dialects and `lowering.element`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from jaxc_compiler import mlir
+from jaxc_compiler.diagnostics import CompileError, Diagnostic, parse_diagnostic
+from jaxc_compiler.dialects import lax
+from jaxc_compiler.lowering.element.base import ScalarBuilder
+from jaxc_compiler.lowering.element.values import ELEMENT, POINTWISE, Memory, Scalars, apply
+from jaxc_compiler.mlir import ir
+from jaxc_compiler.opset.avals import ShapedArray
+
+Lowering = Callable[..., Sequence[ir.Value]]
+
+LOWERINGS: dict[str, Lowering] = {}
+CAST = "builtin.unrealized_conversion_cast"
+
+
+def lowers(*names: str) -> Callable[[Lowering], Lowering]:
+    """Register a function as the linalg lowering of ops."""
+
+    def register(function: Lowering) -> Lowering:
+        for name in names:
+            LOWERINGS[name] = function
+        return function
+
+    return register
+
+
+class Emitter:
+    """Emits ops on whole arrays at one insertion point.
+
+    Attributes:
+      ip: where ops are put; `at` moves it.
+      loc: the location new ops get: that of the op being lowered.
+      native_math: whether the target's own `math` functions are good enough.
+    """
+
+    def __init__(self, ip: Any, native_math: bool = False):
+        self.ip = ip
+        self.loc: Any = None
+        self.native_math = native_math
+
+    @contextmanager
+    def at(self, block: ir.Block):
+        """Emit at the end of a block."""
+        before, self.ip = self.ip, ir.InsertionPoint(block)
+        try:
+            yield
+        finally:
+            self.ip = before
+
+    def op(
+        self,
+        name: str,
+        results: list[ir.Type],
+        operands: Sequence[ir.Value],
+        regions: int = 0,
+        **attributes: Any,
+    ) -> ir.Operation:
+        """Any op; attributes are MLIR attributes."""
+        return mlir.create(
+            name, results, list(operands), attributes, regions=regions, ip=self.ip, loc=self.loc
+        )
+
+    def index(self, value: int) -> ir.Value:
+        index = ir.IndexType.get()
+        attribute = ir.IntegerAttr.get(index, value)
+        return self.op("arith.constant", [index], [], value=attribute).result
+
+    def empty(self, aval: ShapedArray) -> ir.Value:
+        """An array whose elements are not defined yet."""
+        return self.op("tensor.empty", [storage(aval)], []).result
+
+    def full(self, aval: ShapedArray, number: Any) -> ir.Value:
+        """An array with one value everywhere."""
+        value = np.broadcast_to(np.asarray(number, aval.dtype), aval.shape)
+        return self.constant(value)
+
+    def constant(self, value: np.ndarray) -> ir.Value:
+        """A constant array."""
+        attribute = mlir.dense(_as_signed(value))
+        return self.op("arith.constant", [attribute.type], [], value=attribute).result
+
+    def scalar(self, value: ir.Value) -> ir.Value:
+        """The element of a 0-d array."""
+        return self.op("tensor.extract", [value.type.element_type], [value]).result
+
+    def array0(self, value: ir.Value) -> ir.Value:
+        """A scalar as a 0-d array."""
+        result = mlir.ranked_tensor([], value.type)
+        return self.op("tensor.from_elements", [result], [value]).result
+
+    def generic(
+        self,
+        outs: Sequence[ir.Value],
+        ins: Sequence[ir.Value],
+        maps: Sequence[ir.AffineMap],
+        iterators: Sequence[str],
+        body: Callable[[ScalarBuilder, list[ir.Value]], Sequence[ir.Value]],
+    ) -> list[ir.Value]:
+        """A `linalg.generic`; `body` gets the elements of ins and outs and returns the new outs."""
+        kinds = [ir.Attribute.parse(f"#linalg.iterator_type<{kind}>") for kind in iterators]
+        op = self.op(
+            "linalg.generic", [v.type for v in outs], [*ins, *outs], regions=1,
+            indexing_maps=ir.ArrayAttr.get([ir.AffineMapAttr.get(m) for m in maps]),
+            iterator_types=ir.ArrayAttr.get(kinds),
+            operandSegmentSizes=ir.DenseI32ArrayAttr.get([len(ins), len(outs)]),
+        )  # fmt: skip
+        block = op.regions[0].blocks.append(*[v.type.element_type for v in [*ins, *outs]])
+        builder = ScalarBuilder(ir.InsertionPoint(block), block, native_math=self.native_math)
+        with self.loc or ir.Location.unknown():
+            yielded = body(builder, list(block.arguments))
+            builder.effect("linalg.yield", list(yielded))
+        return list(op.results)
+
+
+def storage(aval: ShapedArray) -> ir.Type:
+    """The tensor type an array has here."""
+    return mlir.storage_type(mlir.tensor_type(aval))
+
+
+def _as_signed(value: np.ndarray) -> np.ndarray:
+    value = np.asarray(value)
+    return value.view(f"i{value.itemsize}") if value.dtype.kind == "u" else value
+
+
+# -- ops with an element rule ----------------------------------------------------------------------
+
+
+def lower_element_op(
+    e: Emitter,
+    name: str,
+    operands: Sequence[Any],
+    avals: Sequence[ShapedArray],
+    out_avals: Sequence[ShapedArray],
+    params: dict[str, Any],
+) -> list[ir.Value]:
+    """One generic whose body is the op's element rule.
+
+    Pointwise ops read their operands through indexing maps, which IREE fuses and vectorizes;
+    others address them from inside the body.
+    """  # fmt: skip
+    shape = out_avals[0].shape
+    rank = len(shape)
+    identity = ir.AffineMap.get_identity(rank)
+    scalar_map = ir.AffineMap.get(rank, 0, [])
+    direct = name in POINTWISE
+
+    def body(b: ScalarBuilder, elements: list[ir.Value]) -> list[ir.Value]:
+        index = tuple(
+            b.op("linalg.index", b.index_type, [], {"dim": ir.IntegerAttr.get(_i64(), d)})
+            for d in range(0 if direct else rank)
+        )
+        if direct:
+            arrays = [_element(b, a, v) for a, v in zip(avals, elements)]
+            index = (0,) * rank
+        else:
+            arrays = [Memory(a, v) for a, v in zip(avals, operands)]
+        results = [array.at(b, index) for array in apply(name, arrays, params, out_avals)]
+        types = [storage(aval).element_type for aval in out_avals]
+        return [b.to_memory(a.dtype, v, t) for a, v, t in zip(out_avals, results, types)]
+
+    outs = [e.empty(aval) for aval in out_avals]
+    ins = list(operands) if direct else []
+    maps = [identity if aval.shape else scalar_map for aval in avals] if direct else []
+    return e.generic(outs, ins, [*maps, *[identity] * len(outs)], ["parallel"] * rank, body)
+
+
+def _element(b: ScalarBuilder, aval: ShapedArray, value: ir.Value) -> Scalars:
+    return Scalars(aval, b.from_memory(aval.dtype, value))
+
+
+def _i64() -> ir.Type:
+    return ir.IntegerType.get_signless(64)
+
+
+# -- blocks ----------------------------------------------------------------------------------------
+
+
+def lower_block(block: ir.Block, native_math: bool) -> None:
+    """Replace the `lax` ops of a block, not those inside of regions that stay."""
+    for op in [op.operation for op in block.operations]:
+        name = lax.name_of(op)
+        if name and name != "yield":
+            e = Emitter(ir.InsertionPoint(op), native_math)
+            e.loc = op.location
+            results = _lower_op(e, op, name)
+            for old, new in zip(op.results, results, strict=True):
+                old.replace_all_uses_with(_cast(e, new, old.type))
+            op.erase()
+
+
+def _lower_op(e: Emitter, op: ir.Operation, name: str) -> Sequence[ir.Value]:
+    if name == "constant":
+        return [e.constant(mlir.constant_array(op.attributes["value"]))]
+    operands = [_cast(e, value, mlir.storage_type(value.type)) for value in op.operands]
+    avals = [mlir.aval_of(value.type) for value in op.operands]
+    out_avals = [mlir.aval_of(result.type) for result in op.results]
+    params = mlir.params_of(op)
+    if name in LOWERINGS:
+        return LOWERINGS[name](e, op, operands, avals, out_avals, **params)
+    if name in ELEMENT:
+        return lower_element_op(e, name, operands, avals, out_avals, params)
+    message = f"lax.{name} has no linalg lowering yet"
+    where = parse_diagnostic(str(op.location))
+    position = where.file, where.line, where.column
+    raise CompileError("linalg", [Diagnostic("error", message, *position)])
+
+
+def _cast(e: Emitter, value: ir.Value, wanted: ir.Type) -> ir.Value:
+    """A value as its storage type, or back: resolved when the function's types are lowered."""
+    if value.type == wanted:
+        return value
+    return e.op(CAST, [wanted], [value]).result

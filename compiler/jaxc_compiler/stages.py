@@ -1,0 +1,67 @@
+"""The named stages of a compilation, and what is legal after each.
+
+A stage's check runs between the passes that make it and the next ones, so that a pass which leaves
+something behind is named, not the one that trips over it later. Imports `mlir` only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from jaxc_compiler.diagnostics import CompileError, Diagnostic, parse_diagnostic
+from jaxc_compiler.mlir import ir
+
+# jaxpr is the frontend's; iree and asm are made by IREE.
+STAGES = ("jaxpr", "lax", "kernel", "linalg", "iree", "asm")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What the functions of a module may hold at a stage.
+
+    Attributes:
+      name: one of STAGES.
+      dialects: whose ops are legal. An op of another dialect is an error.
+    """
+
+    name: str
+    dialects: frozenset[str]
+
+
+_STRUCTURE = frozenset({"builtin", "func"})
+LAX = Stage("lax", _STRUCTURE | {"lax"})
+KERNEL = Stage("kernel", _STRUCTURE | {"lax", "kernel"})
+LINALG = Stage(
+    "linalg",
+    _STRUCTURE
+    | {"affine", "arith", "bufferization", "cf", "complex", "flow", "hal", "linalg", "math"}
+    | {"memref", "scf", "tensor", "util", "vector"}
+    | {"iree_linalg_ext", "iree_tensor_ext", "iree_codegen"},
+)
+
+
+def check(module: ir.Module, stage: Stage) -> None:
+    """Raise for the first op that is not legal at a stage.
+
+    Raises:
+      CompileError: naming the op and the user's line.
+    """
+    for op in module.body.operations:
+        illegal = _first_illegal(op.operation, stage.dialects)
+        if illegal is not None:
+            message = f"{illegal.name} is not legal at this stage: no pass lowered it"
+            where = parse_diagnostic(str(illegal.location))
+            position = where.file, where.line, where.column
+            raise CompileError(stage.name, [Diagnostic("error", message, *position)])
+
+
+def _first_illegal(op: ir.Operation, dialects: frozenset[str]) -> ir.Operation | None:
+    if op.name.partition(".")[0] not in dialects:
+        return op
+    for region in op.regions:
+        for block in region.blocks:
+            for inner in block.operations:
+                illegal = _first_illegal(inner.operation, dialects)
+                if illegal is not None:
+                    return illegal
+    return None
