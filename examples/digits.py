@@ -102,11 +102,12 @@ def train(train_images, train_labels, test_images, test_labels):
 def plot_training(losses, accuracies, path):
     figure, axis = plt.subplots(figsize=(7, 4), layout="constrained")
     axis.semilogy(losses, linewidth=0.8, color="tab:blue")
-    axis.set(xlabel="step", ylabel="training loss", title="Digits: training")
+    axis.set(xlabel="step", title="Digits: training")
+    axis.set_ylabel("training loss", color="tab:blue")
     right = axis.twinx()
     steps = np.arange(1, len(accuracies) + 1) * len(losses) / len(accuracies)
     right.plot(steps, np.multiply(accuracies, 100), color="tab:orange")
-    right.set_ylabel("held-out accuracy, %")
+    right.set_ylabel("held-out accuracy, %", color="tab:orange")
     figure.savefig(path, dpi=120)
     plt.close(figure)
 

@@ -47,13 +47,10 @@ def _execute(code: CodeType, module: ModuleType) -> int:
         exec(code, module.__dict__)
     except SystemExit:
         raise
-    except KeyboardInterrupt as error:
-        sys.excepthook(type(error), error, _below_this_file(error.__traceback__))
-        return INTERRUPTED
     except BaseException as error:
         error.__traceback__ = _below_this_file(error.__traceback__)
         sys.excepthook(type(error), error, error.__traceback__)
-        return 1
+        return INTERRUPTED if isinstance(error, KeyboardInterrupt) else 1
     return 0
 
 
