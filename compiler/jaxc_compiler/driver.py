@@ -65,8 +65,10 @@ def compile(
     return Artifact(pipelines.run(module, target, dump), target)
 
 
-def dump_stages(module: ir.Module, target: Target | None = None) -> dict[str, str]:
-    """The module's text at every stage from `lax` on, in order.
+def dump_stages(
+    module: ir.Module, target: Target | None = None, *, until: str | None = None
+) -> dict[str, str]:
+    """The module's text at every stage from the one it is at, in order, up to `until`.
 
     Example:
       >>> list(dump_stages(lower_jaxpr(jaxpr)))  # doctest: +SKIP
@@ -74,7 +76,7 @@ def dump_stages(module: ir.Module, target: Target | None = None) -> dict[str, st
     """
     from jaxc_compiler import pipelines
 
-    return pipelines.dump(module, target or targets.get("cpu"))
+    return pipelines.dump(module, target or targets.get("cpu"), until)
 
 
 # -- the key of the compile cache ----------------------------------------------------------------

@@ -23,6 +23,8 @@ from jaxc_compiler.stages import Stage
 from jaxc_compiler.targets import Target
 
 Pass = Callable[[ir.Module, Target], None]
+# Each stage: the passes that lead to it, and what is legal when they are done.
+Pipeline = tuple[tuple[Stage, tuple[Pass, ...]], ...]
 
 
 def merge_equal_ops(module: ir.Module, target: Target) -> None:
@@ -42,7 +44,6 @@ def _cse() -> mlir.PassManager:
     return _managers[0]
 
 
-# Each stage: the passes that lead to it, and what is legal when they are done.
 SIMPLIFY: tuple[Pass, ...] = (
     eliminate_dead_ops,  # first: what nobody reads need not be folded
     fold_constants,
@@ -50,14 +51,14 @@ SIMPLIFY: tuple[Pass, ...] = (
     eliminate_dead_ops,
 )
 
-CPU: tuple[tuple[Stage, tuple[Pass, ...]], ...] = (
+CPU: Pipeline = (
     (stages.LAX, SIMPLIFY),
     (stages.KERNEL, (fuse,)),
     (stages.LINALG, (lower_kernels, lower_linalg, lower_boundary)),
 )
 
 # A GPU gets no kernels of scalar loops: IREE distributes linalg ops over its threads.
-GPU: tuple[tuple[Stage, tuple[Pass, ...]], ...] = (
+GPU: Pipeline = (
     (stages.LAX, SIMPLIFY),
     (stages.LINALG, (lower_linalg, lower_boundary)),
 )
@@ -80,11 +81,13 @@ def run(module: ir.Module, target: Target, dump: Any = None) -> bytes:
     return iree.compile_module(code, target.flags)
 
 
-def lower(module: ir.Module, target: Target, dump: Any = None) -> bytes:
+def lower(
+    module: ir.Module, target: Target, dump: Any = None, pipeline: Pipeline | None = None
+) -> bytes:
     """Run our own passes; returns the bytecode that IREE reads."""
     with mlir.LOCK, mlir.CONTEXT, ir.Location.unknown():
         kernel.load()
-        for stage, passes in PIPELINES[target.backend]:
+        for stage, passes in PIPELINES[target.backend] if pipeline is None else pipeline:
             for run_pass in passes:
                 _run_pass(run_pass, module, target, stage)
             stages.check(module, stage)
@@ -100,13 +103,36 @@ def _run_pass(run_pass: Pass, module: ir.Module, target: Target, stage: Stage) -
         raise from_mlir_error(stage.name, error) from None
 
 
-def dump(module: ir.Module, target: Target) -> dict[str, str]:
-    """The text of every stage, ours and IREE's."""
-    texts: dict[str, str] = {"lax": module.operation.get_asm()}
-    code = lower(module, target, lambda stage, text: texts.setdefault(stage, text))
+def dump(module: ir.Module, target: Target, until: str | None = None) -> dict[str, str]:
+    """The text of every stage up to `until`, ours and IREE's.
+
+    The module may have been saved at a stage: it goes on from there.
+    """
+    with mlir.LOCK, mlir.CONTEXT:
+        kernel.load()
+        current, pipeline = _remaining(module, target)
+        texts = {current: module.operation.get_asm()}
+    names = [stage.name for stage, _ in pipeline]
+    if until in names:
+        pipeline = pipeline[: names.index(until) + 1]
+    code = b""
+    if until != current:
+        code = lower(module, target, lambda stage, text: texts.setdefault(stage, text), pipeline)
+    if until in texts:
+        return texts
     texts["iree"] = iree.dump_phases(code, target.flags, ("executable-targets",)).popitem()[1]
-    texts["asm"] = iree.dump_assembly(code, target.flags)
+    if until != "iree":
+        texts["asm"] = iree.dump_assembly(code, target.flags)
     return texts
+
+
+def _remaining(module: ir.Module, target: Target) -> tuple[str, Pipeline]:
+    """The stage a module is at, and the stages after it (`lax` itself may be simplified again)."""
+    pipeline = PIPELINES[target.backend]
+    for index, (stage, _) in enumerate(pipeline):
+        if stages.is_legal(module, stage):
+            return stage.name, pipeline[index + (index > 0) :]
+    return "lax", pipeline
 
 
 __all__ = ["CompileError", "dump", "lower", "mark_donated", "merge_equal_ops", "run"]

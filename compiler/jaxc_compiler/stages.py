@@ -55,6 +55,11 @@ def check(module: ir.Module, stage: Stage) -> None:
             raise CompileError(stage.name, [Diagnostic("error", message, *position)])
 
 
+def is_legal(module: ir.Module, stage: Stage) -> bool:
+    """Whether every op of the module may be there at a stage."""
+    return all(_first_illegal(op.operation, stage.dialects) is None for op in module.body)
+
+
 def _first_illegal(op: ir.Operation, dialects: frozenset[str]) -> ir.Operation | None:
     if op.name.partition(".")[0] not in dialects:
         return op
