@@ -13,6 +13,7 @@ from jaxc_compiler.lowering import element  # noqa: F401  registers the element 
 from jaxc_compiler.lowering.kernel import (  # noqa: F401  each registers its lowerings
     contraction,
     control_flow,
+    indexing,
     reduction,
 )
 from jaxc_compiler.lowering.kernel.executable import lower_fused

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from jaxc_compiler import cost, mlir
+from jaxc_compiler.dialects import kernel as kernel_dialect
 from jaxc_compiler.dialects import lax
 from jaxc_compiler.lowering.element.values import ELEMENT, POINTWISE, Scalars, Splat, apply
 from jaxc_compiler.lowering.kernel.kernel import Computed, Kernel
@@ -40,6 +41,14 @@ def lowering(*names: str) -> Callable:
     return register
 
 
+def op_params(op: ir.Operation) -> dict[str, Any]:
+    """An op's parameters; the marks passes leave on it are none."""
+    params = mlir.params_of(op)
+    params.pop(kernel_dialect.IN_PLACE, None)
+    params.pop(kernel_dialect.COPIES, None)
+    return params
+
+
 @dataclass
 class Call:
     """One op about to be lowered.
@@ -59,7 +68,7 @@ class Call:
 
     @property
     def params(self) -> dict[str, Any]:
-        return mlir.params_of(self.op)
+        return op_params(self.op)
 
     def place(self, k: Kernel, number: int = 0) -> View:
         """Memory for a result: where it is wanted, or a temporary."""
@@ -240,7 +249,7 @@ def _lower_op(k: Kernel, frame: Frame, op: ir.Operation) -> list[Any]:
     for value, array in zip(values, operands):
         if frame.arrays[value] is not array:
             frame.bind(value, array)
-    results = apply(name, operands, mlir.params_of(op), out_avals)
+    results = apply(name, operands, op_params(op), out_avals)
     if not out_avals[0].shape:
         return _scalars(k, results)
     return [_stored_if_shared(k, frame, v, a) for v, a in zip(op.results, results)]
