@@ -35,7 +35,7 @@ def dump(source: str, arguments: str, stage: str, target: str) -> str:
         raise UsageError(f"unknown stage {stage!r}; known are {', '.join(STAGES)}")
     if stage == JAXPR and _is_function(source):
         return str(trace_function(source, arguments)) + "\n"
-    found = stages(source, arguments, target)
+    found = stages(source, arguments, target, until=stage)
     if stage not in found:
         raise UsageError(f"no stage {stage!r} here: there are {', '.join(found)}")
     return found[stage]
@@ -57,8 +57,8 @@ def dump_all(source: str, arguments: str, target: str, directory: str) -> list[P
     return written
 
 
-def stages(source: str, arguments: str, target: str) -> dict[str, str]:
-    """The text of every stage from the source on, in order."""
+def stages(source: str, arguments: str, target: str, until: str | None = None) -> dict[str, str]:
+    """The text of every stage from the source on, in order, up to `until`."""
     from jaxc.lowering import lower_jaxpr
     from jaxc_compiler import driver
     from jaxc_compiler.diagnostics import CompileError
@@ -73,7 +73,7 @@ def stages(source: str, arguments: str, target: str) -> dict[str, str]:
     else:
         module = _parse(_read(source), source)
     try:
-        return found | driver.dump_stages(module, compile_for)
+        return found | driver.dump_stages(module, compile_for, until=until)
     except CompileError as error:
         raise UsageError(f"{source}: {' '.join(str(error).split())}") from None
 
@@ -81,15 +81,18 @@ def stages(source: str, arguments: str, target: str) -> dict[str, str]:
 def _parse(text: str, source: str) -> Any:
     from jaxc_compiler import mlir
     from jaxc_compiler.diagnostics import from_mlir_error
-    from jaxc_compiler.dialects import lax
+    from jaxc_compiler.dialects import definition, kernel, lax
 
-    with mlir.LOCK, mlir.CONTEXT:
+    if not text.strip():
+        raise UsageError(f"{source}: no IR there")
+    with mlir.LOCK:
         lax.load()
+        kernel.load()
         try:
-            return mlir.ir.Module.parse(text)
+            return definition.parse(text)
         except mlir.ir.MLIRError as error:
             found = from_mlir_error("parse", error).diagnostics[0]
-            raise UsageError(f"{source}: {found.message}") from None
+            raise UsageError(f"{source}: {' '.join(found.message.split())}") from None
 
 
 def trace_function(source: str, arguments: str) -> Any:
