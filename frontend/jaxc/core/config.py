@@ -38,13 +38,15 @@ _DEFAULTS: dict[str, Any] = {
     "jax_array_garbage_collection_guard": "allow",
     "jax_explain_cache_misses": False,
     "jax_persistent_cache_min_compile_time_secs": 0.0,
-    "jax_copy_in_place": "allow",  # "log" or "error": at[].op updates that copy (see docs)
+    "jaxc_copy_in_place": "allow",  # "log" or "error": at[].op updates that copy
+    "jaxc_jit_target": "cpu",  # "reference": interpret jaxprs with the op book's NumPy kernels
 }
 
 _CHOICES = {
     "jax_numpy_dtype_promotion": ("standard", "strict"),
     "jax_numpy_rank_promotion": ("allow", "warn", "raise"),
-    "jax_copy_in_place": ("allow", "log", "error"),
+    "jaxc_copy_in_place": ("allow", "log", "error"),
+    "jaxc_jit_target": ("cpu", "reference"),
 }
 
 

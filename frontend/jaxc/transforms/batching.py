@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-
 from jaxc.core.primitive import Primitive, primitive
 from jaxc.core.trace import (
     Trace,
@@ -88,10 +86,11 @@ class BatchTrace(Trace):
 
     def process_primitive(self, primitive: Any, args: tuple[Any, ...], params: dict) -> Any:
         vals, dims = self.unwrap_all(args)
-        if primitive in axis_primitive_batchers:
+        unmapped = all(d is not_mapped for d in dims)
+        if primitive in axis_primitive_batchers and not (unmapped and self.axis.name is None):
             with set_current_trace(self.parent):
                 out, dim = axis_primitive_batchers[primitive](self.axis, vals, dims, **params)
-        elif all(d is not_mapped for d in dims):
+        elif unmapped:
             return primitive.bind_with_trace(self.parent, tuple(vals), params)
         else:
             rule = primitive_batchers.get(primitive)
@@ -107,7 +106,7 @@ class BatchTrace(Trace):
     def process_custom_jvp_call(self, primitive: Any, fun: Any, jvp: Any, args: Any, params: dict):
         vals, dims = self.unwrap_all(args)
         batched_fun, out_dims = batch_subtrace(fun, self.axis, dims)
-        batched_jvp, _ = batch_subtrace(jvp, self.axis, [*dims, *dims], pair_out=True)
+        batched_jvp, _ = batch_subtrace(jvp, self.axis, [*dims, *dims])
         with set_current_trace(self.parent):
             outs = primitive.bind_custom(batched_fun, batched_jvp, *vals, **params)
         return [self.wrap(o, d) for o, d in zip(outs, out_dims(outs))]
@@ -143,13 +142,9 @@ def batch_flat(
 
 
 def batch_subtrace(
-    fun: Callable[..., Sequence[Any]], axis: Axis, in_dims: Sequence[int | None],
-    pair_out: bool = False,
+    fun: Callable[..., Sequence[Any]], axis: Axis, in_dims: Sequence[int | None]
 ) -> tuple[Callable[..., Any], Callable[[Any], list[int | None]]]:
-    """A function of batched values; its results' batch axes are known after a call.
-
-    With `pair_out` the results are primals then tangents, whose axes must agree: all are put first.
-    """
+    """A function of batched values and, after a call, its results' batch axes (all of them 0)."""
     found: dict[str, Any] = {}
 
     def batched(*vals: Any) -> list[Any]:
@@ -158,9 +153,6 @@ def batch_subtrace(
         with set_current_trace(trace), extend_axis_env(axis.name, axis.size):
             outs = fun(*tracers)
         pairs = [trace.unwrap(o) for o in outs]
-        if pair_out or found.get("front"):
-            found["dims"] = [0] * len(pairs)
-            return [bdim_at_front(v, d, axis.size) for v, d in pairs]
         found["dims"] = [0] * len(pairs)
         return [bdim_at_front(v, d, axis.size) for v, d in pairs]
 
@@ -279,19 +271,31 @@ def broadcast_batcher(
     prim: Primitive, args: Sequence[Any], dims: Sequence[int | None], **params: Any
 ) -> Any:
     """Line up the batch axes of elementwise operands, then apply the primitive."""
-    mapped = [(np.shape(a) if not hasattr(a, "aval") else a.aval.shape, d)
-              for a, d in zip(args, dims) if d is not not_mapped]
+    shapes = [get_aval(a).shape for a in args]
+    mapped = [(s, d) for s, d in zip(shapes, dims) if d is not not_mapped]
     shape, dim = mapped[0]
-    if all(s == shape and d == dim for s, d in mapped) and all(
-        d is not not_mapped or not len(get_aval(a).shape) and False for a, d in zip(args, dims)
-    ):
-        out = prim.bind(*args, **params)
-        return (out, [dim] * len(out)) if prim.multiple_results else (out, dim)
-    size = shape[dim]
-    dim = dim if all(d in (None, dim) for d in dims) else 0
-    full = [bdim_at(a, d, size, dim) for a, d in zip(args, dims)]
+    if any(d != dim for _, d in mapped):
+        dim = 0
+    rank = max(len(s) - (d is not not_mapped) for s, d in zip(shapes, dims))
+    # binary operations broadcast axes of size 1, the others want equal shapes
+    size = shape[mapped[0][1]]
+    unmapped = 1 if len(args) == 2 else size
+    full = [_line_up(a, s, d, size if d is not not_mapped else unmapped, dim, rank)
+            for a, s, d in zip(args, shapes, dims)]  # fmt: skip
     out = prim.bind(*full, **params)
     return (out, [dim] * len(out)) if prim.multiple_results else (out, dim)
+
+
+def _line_up(x: Any, shape: Any, dim: int | None, size: int, out_dim: int, rank: int) -> Any:
+    """An operand with its batch axis at `out_dim`; scalars stay scalars if they have none."""
+    if dim is not_mapped:
+        return x if not shape else broadcast(x, size, out_dim)
+    if len(shape) - 1 < rank:  # a batch of scalars against arrays: repeat along their axes
+        full = primitive("broadcast_in_dim")
+        target = [1] * (rank + 1)
+        target[out_dim] = size
+        return full.bind(x, shape=tuple(target), broadcast_dimensions=(out_dim,), sharding=None)
+    return moveaxis(x, dim, out_dim)
 
 
 def defreducer(prim: Primitive) -> None:

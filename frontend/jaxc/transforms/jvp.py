@@ -76,7 +76,7 @@ class JVPTrace(Trace):
                 tangents = [ad.instantiate_zeros(t) for t in tangents]
             outs = jvp(*primals, *tangents)
         half = len(outs) // 2
-        return [self.wrap(p, t) for p, t in zip(outs[:half], outs[half:])]
+        return [self.wrap(p, _as_tangent(t)) for p, t in zip(outs[:half], outs[half:])]
 
     def process_custom_vjp_call(
         self, primitive: Any, fun: Any, fwd: Any, bwd: Any, args: Any, params: dict
@@ -92,6 +92,11 @@ class JVPTrace(Trace):
             tangents_in = [ad.instantiate_zeros(t) for t in tangents]
             tangents_out = custom_lin(bwd, residuals, tangents_in, out_avals)
         return [self.wrap(p, t) for p, t in zip(outs, tangents_out)]
+
+
+def _as_tangent(t: Any) -> Any:
+    """A rule's tangent; arrays of float0 are symbolic zeros."""
+    return Zero(get_aval(t)) if getattr(t, "dtype", None) == ad.float0 else t
 
 
 def jvp_flat(

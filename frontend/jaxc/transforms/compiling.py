@@ -1,0 +1,169 @@
+"""From a closed jaxpr to something callable on flat arrays: compile, load, remember.
+
+The compiler and the runtime are imported on the first compile, never by `import jaxc`.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from jaxc.core.array import Array, as_array, physical_dtype, physical_shape
+from jaxc.core.config import config
+from jaxc.core.jaxpr import ClosedJaxpr, Literal, Var, eval_jaxpr
+from jaxc.core.trace import eval_context
+from jaxc.transforms.partial_eval import dce_jaxpr
+from jaxc_compiler.opset.avals import ShapedArray
+
+
+class Program:
+    """A compiled jaxpr.
+
+    Attributes:
+      kept: indices of the arguments the executable takes (unused ones are dropped).
+      consts: device buffers of the jaxpr's constants, passed before the arguments.
+      results: for each result, ("argument", i), ("constant", array) or ("computed", k).
+      donated: indices (into the arguments) that the executable may overwrite.
+    """
+
+    __slots__ = ("consts", "donated", "executable", "kept", "out_avals", "plain", "results")
+
+    def __init__(self, closed: ClosedJaxpr, donated: Sequence[bool], name: str):
+        jaxpr = closed.jaxpr
+        position = {v: i for i, v in enumerate(jaxpr.invars)}
+        constants = dict(zip(jaxpr.constvars, closed.consts))
+        self.results: list[tuple[str, Any]] = []
+        computed: dict[Var, int] = {}
+        for atom in jaxpr.outvars:
+            if type(atom) is Literal:
+                self.results.append(("constant", as_array(_typed(atom.val, atom.aval))))
+            elif atom in position:
+                self.results.append(("argument", position[atom]))
+            elif atom in constants:
+                self.results.append(("constant", as_array(constants[atom])))
+            else:
+                self.results.append(("computed", computed.setdefault(atom, len(computed))))
+        self.out_avals = [v.aval for v in computed]
+        self.plain = all(r == ("computed", i) for i, r in enumerate(self.results))
+        pruned, used = dce_jaxpr(jaxpr.replace(outvars=list(computed)), [True] * len(computed))
+        self.kept = [i for i, u in enumerate(used) if u]
+        returned = {i for kind, i in self.results if kind == "argument"}
+        self.donated = frozenset(
+            i for i in self.kept if i < len(donated) and donated[i] and i not in returned
+        )
+        self.executable: Callable[[list[Any]], list[Any]] | None = None
+        self.consts: list[Any] = []
+        if not pruned.eqns and not pruned.effects:
+            return
+        pairs = [(v, c) for v, c in zip(jaxpr.constvars, closed.consts) if _uses(pruned, v)]
+        program = ClosedJaxpr(pruned.replace(constvars=[v for v, _ in pairs]),
+                              [c for _, c in pairs])  # fmt: skip
+        self._load(program, name)
+
+    def _load(self, program: ClosedJaxpr, name: str) -> None:
+        if config.jaxc_jit_target == "reference":
+            self.executable = _interpreter(program)
+            return
+        from jaxc.lowering import build
+
+        donated = [i in self.donated for i in self.kept]
+        self.executable = build(program, name=name, donated=donated)
+        self.consts = [buffer_of(as_array(c)) for c in program.consts]
+
+    def __call__(self, args: Sequence[Array]) -> list[Array]:
+        """Run on Arrays (one for each argument of the original jaxpr)."""
+        outs: list[Array] = []
+        if self.executable is not None:
+            buffers = [*self.consts]
+            for i in self.kept:
+                a = args[i]
+                b = a._buffer
+                if i in self.donated:
+                    b = _own_buffer(a)
+                elif b is None:
+                    b = buffer_of(a)
+                buffers.append(b)
+            outs = [
+                Array(None, aval, b) for aval, b in zip(self.out_avals, self.executable(buffers))
+            ]
+        if self.plain:
+            return outs
+        return [
+            outs[x] if kind == "computed" else args[x] if kind == "argument" else x
+            for kind, x in self.results
+        ]
+
+
+def _uses(jaxpr: Any, var: Var) -> bool:
+    return any(v is var for e in jaxpr.eqns for v in e.invars) or any(
+        v is var for v in jaxpr.outvars
+    )
+
+
+def _typed(value: Any, aval: ShapedArray) -> Array:
+    if type(value) is Array:
+        return value
+    return Array(np.asarray(value, dtype=physical_dtype(aval)), aval)
+
+
+def buffer_of(a: Array) -> Any:
+    """The device buffer of an array, made (without a copy where possible) on first use."""
+    if a._buffer is None:
+        from jaxc_runtime import buffer
+
+        value = a._numpy()
+        if not value.flags.writeable and value.base is None:
+            value.flags.writeable = True  # ours: lets the runtime share it instead of copying
+        a._buffer = buffer.to_device(value.reshape(physical_shape(a.aval)))
+    return a._buffer
+
+
+def _own_buffer(a: Array) -> Any:
+    """A buffer that may be overwritten: the array's own, or a copy if a NumPy view of it is out."""
+    from jaxc_runtime import buffer
+
+    if a._exported or (a._buffer is None and a._value is not None):
+        copy = buffer.empty_aligned(physical_shape(a.aval), physical_dtype(a.aval))
+        copy[...] = a._numpy()
+        return buffer.to_device(copy)
+    return buffer_of(a)
+
+
+def _interpreter(program: ClosedJaxpr) -> Callable[[list[Any]], list[Any]]:
+    """The reference target: the jaxpr on the op book's NumPy kernels."""
+
+    def run(buffers: list[Any]) -> list[Any]:
+        from jaxc.core.array import wrap
+        from jaxc_runtime import buffer
+
+        args = [
+            wrap(buffer.to_numpy(b, physical_shape(a), physical_dtype(a)), a)
+            for b, a in zip(buffers, program.in_avals)
+        ]
+        with eval_context():
+            outs = eval_jaxpr(program.jaxpr, program.consts, *args)
+        return [buffer_of(as_array(_typed(o, a))) for o, a in zip(outs, program.out_avals)]
+
+    return run
+
+
+_programs: weakref.WeakKeyDictionary[ClosedJaxpr, dict[Any, Program]] = (
+    weakref.WeakKeyDictionary()
+)
+
+
+def program_of(closed: ClosedJaxpr, donated: Sequence[bool] = (), name: str = "main") -> Program:
+    """The compiled program of a jaxpr, compiled on first use."""
+    cache = _programs.setdefault(closed, {})
+    key = (tuple(donated), config.jaxc_jit_target)
+    found = cache.get(key)
+    if found is None:
+        found = cache[key] = Program(closed, donated, name)
+    return found
+
+
+def clear_programs() -> None:
+    _programs.clear()
