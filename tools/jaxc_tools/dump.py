@@ -74,7 +74,7 @@ def stages(source: str, arguments: str, target: str, until: str | None = None) -
         module = _parse(_read(source), source)
     try:
         return found | driver.dump_stages(module, compile_for, until=until)
-    except CompileError as error:
+    except (CompileError, NotImplementedError) as error:
         raise UsageError(f"{source}: {' '.join(str(error).split())}") from None
 
 
