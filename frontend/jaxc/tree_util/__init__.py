@@ -141,10 +141,15 @@ def tree_reduce_associative(
         if identity is _UNSPECIFIED:
             raise TypeError("Must specify identity for parallel reduction of empty sequence.")
         return identity
-    while len(leaves) > 1:
-        pairs = [operation(a, b) for a, b in zip(leaves[::2], leaves[1::2])]
-        leaves = pairs + leaves[len(leaves) - len(leaves) % 2 :]
-    return leaves[0]
+    return _reduce_halves(operation, leaves)
+
+
+def _reduce_halves(operation: Callable[[Any, Any], Any], values: list[Any]) -> Any:
+    if len(values) == 1:
+        return values[0]
+    middle = len(values) // 2
+    left = _reduce_halves(operation, values[:middle])
+    return operation(left, _reduce_halves(operation, values[middle:]))
 
 
 def tree_all(tree: Any, *, is_leaf: IsLeaf = None) -> bool:

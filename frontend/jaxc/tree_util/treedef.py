@@ -262,7 +262,7 @@ def _flatten_up_to(structure: Structure, tree: Any, found: list[Any]) -> None:
                 f"Dict key mismatch; expected keys: {list(data)}; present keys: {list(tree_data)}."
             )
     elif data is not tree_data and data != tree_data:
-        raise ValueError(f"Mismatch custom node data: {data} != {tree_data}; value: {tree!r}.")
+        raise ValueError(f"Mismatch custom node data: {data!r} != {tree_data!r}; value: {tree!r}.")
     if len(values) != len(children):
         raise ValueError(_arity_mismatch(cls, len(values), len(children), tree))
     for child, value in zip(children, values):
