@@ -10,6 +10,8 @@ copied; DLPack import keeps the array alive and checks the alignment, whereas
 
 from __future__ import annotations
 
+from typing import Any
+
 import ml_dtypes
 from iree.runtime import BufferUsage, DeviceArray, HalBufferView, HalElementType, MemoryType
 
@@ -105,9 +107,7 @@ def to_device(array: np.ndarray, device: Device | None = None) -> HalBufferView:
     if dtype in _CARRIERS:
         array = array.view(_CARRIERS[dtype])
     if not device.is_host:
-        return device.hal.allocator.allocate_buffer_copy(
-            _DEVICE_MEMORY, _DEVICE_USAGE, device.hal, array, kind
-        )
+        return _copied(array, device, kind, _DEVICE_MEMORY, _DEVICE_USAGE)
     nbytes = array.nbytes
     if nbytes >= SHARE_FROM_BYTES:
         shared = _share(array, device, kind)
@@ -117,9 +117,7 @@ def to_device(array: np.ndarray, device: Device | None = None) -> HalBufferView:
             shared = _share(_aligned_copy(array), device, kind)
             assert shared is not None, "a fresh aligned array can always be shared"
             return shared
-    return device.hal.allocator.allocate_buffer_copy(
-        _HOST_MEMORY, _HOST_USAGE, device.hal, array, kind
-    )
+    return _copied(array, device, kind, _HOST_MEMORY, _HOST_USAGE)
 
 
 def to_numpy(
@@ -143,6 +141,13 @@ def _aligned_copy(array: np.ndarray) -> np.ndarray:
     copy = empty_aligned(array.shape, array.dtype)
     copy[...] = array
     return copy
+
+
+def _copied(
+    array: np.ndarray, device: Device, kind: HalElementType, memory: int, usage: int
+) -> HalBufferView:
+    make: Any = device.hal.allocator.allocate_buffer_copy  # a view, as an element type is given
+    return make(memory, usage, device.hal, array, kind)
 
 
 def _share(array: np.ndarray, device: Device, kind: HalElementType) -> HalBufferView | None:

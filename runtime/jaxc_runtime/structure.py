@@ -28,9 +28,9 @@ def encode(nested: Any) -> Any:
     if nested is None or (isinstance(nested, int) and not isinstance(nested, bool)):
         return nested
     if isinstance(nested, tuple) and hasattr(nested, "_fields"):
-        fields = list(nested._fields)
+        fields = list(getattr(nested, "_fields"))  # noqa: B009  a tuple, to the type checker
         return {"namedtuple": [type(nested).__name__, fields, [encode(child) for child in nested]]}
-    if type(nested) in (tuple, list):
+    if isinstance(nested, tuple | list) and type(nested) in (tuple, list):
         return {type(nested).__name__: [encode(child) for child in nested]}
     if isinstance(nested, dict) and all(type(key) in (str, int) for key in nested):
         return {"dict": [[key, encode(child)] for key, child in nested.items()]}
