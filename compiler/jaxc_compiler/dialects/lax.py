@@ -156,7 +156,9 @@ def _region_problem(op: ir.Operation, name: str) -> str:
     if name not in ("cond", "while"):
         return ""
     got = [result.type for result in op.results]
-    for block in blocks if name == "cond" else blocks[1:]:
+    if name == "while":
+        blocks = [blocks[region_params(name).index("body_jaxpr")]]
+    for block in blocks:
         yielded = [v.type for v in block.operations[len(block.operations) - 1].operands]
         if yielded != got:
             return f"the region yields {_names(yielded)}, the op returns {_names(got)}"

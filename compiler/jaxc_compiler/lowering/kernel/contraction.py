@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from jaxc_compiler import mlir
+from jaxc_compiler.dialects import lax
 from jaxc_compiler.lowering.element.base import Index, Scalar, ScalarBuilder
 from jaxc_compiler.lowering.element.values import Lazy, Scalars
 from jaxc_compiler.lowering.kernel.kernel import Computed, Kernel
@@ -40,6 +42,10 @@ class Operand:
 
     def __init__(self, view: View, batch: int, free: int, depth: int):
         self.view, self.batch, self.free, self.depth = view, batch, free, depth
+
+    def key(self) -> tuple:
+        """What identifies the memory and the roles of its dimensions."""
+        return (self.view, self.batch, self.free, self.depth)
 
     def position(self, b: ScalarBuilder, batch: Index, free: Index, depth: Index) -> Index:
         """Where in the buffer an element is."""
@@ -125,6 +131,62 @@ def pack(k: Kernel, view: View, groups: Sequence[Sequence[int]]) -> Operand:
     return Operand(packed, sizes[1] * sizes[2], sizes[2], 1)
 
 
+def pack_columns(k: Kernel, operand: Operand, sizes: tuple[int, int, int]) -> Operand:
+    """A copy whose free dimension is the contiguous one."""
+    batch, free, depth = sizes
+    aval = ShapedArray((batch, depth, free), operand.view.aval.dtype)
+    element = lambda b, i: operand.load(b, i[0], i[2], i[1])  # noqa: E731
+    packed = k.materialize(Computed(aval, element, (operand.view,)))
+    return Operand(packed, depth * free, 1, free)
+
+
+def pack_invariants(k: Kernel, block: ir.Block, arguments: Sequence[Any]) -> list[View]:
+    """Before a loop: pack the matrices its body multiplies by, where the depth is contiguous.
+
+    Args:
+      arguments: the leading block arguments, those that every step reads.
+
+    Returns:
+      The packed copies, to be kept for as long as the loop runs.
+    """
+    made = []
+    for op in block.operations:
+        if lax.name_of(op.operation) != "dot_general":
+            continue
+        numbers = mlir.from_attr(op.operation.attributes["dimension_numbers"])
+        values = list(op.operation.operands)
+        for side in (0, 1):
+            value = values[side]
+            if not isinstance(value.owner, ir.Block) or value.arg_number >= len(arguments):
+                continue
+            array = arguments[value.arg_number]
+            if not isinstance(array, View):
+                continue
+            packed = _pack_invariant(k, array, numbers, side, values[1 - side])
+            if packed is not None:
+                made.append(packed)
+    return made
+
+
+def _pack_invariant(
+    k: Kernel, array: View, numbers: Any, side: int, other: ir.Value
+) -> View | None:
+    (depth, batch) = (numbers[0][side], numbers[1][side])
+    shape = array.aval.shape
+    free = [i for i in range(len(shape)) if i not in (*depth, *batch)]
+    operand = _operand(k, array, (batch, free, depth))
+    count = lambda dims: math.prod(shape[i] for i in dims)  # noqa: E731
+    sizes = (count(batch), count(free), count(depth))
+    other_free = math.prod(other.type.shape) // max(1, sizes[0] * sizes[2])
+    if operand.free == 1 or operand.depth != 1 or sizes[1] < 8 or operand.view is not array:
+        return None
+    if (side == 0 and other_free != 1) or operand.key() in k.packs:
+        return None
+    packed = pack_columns(k, operand, sizes)
+    k.packs[operand.key()] = packed
+    return packed.view
+
+
 class _Dot:
     """One contraction in canonical form: out[batch, row, column], contiguous."""
 
@@ -139,11 +201,11 @@ class _Dot:
 
     def emit(self) -> None:
         """Choose a form and emit it."""
-        if self.columns == 1 and self.rows > 1 and self.lhs.depth != 1:
+        if self.columns == 1 and self.rows > 1:
             self.lhs, self.rhs = self.rhs, self.lhs
             self.rows, self.columns = 1, self.rows
-        contiguous_columns = self.rhs.free == 1 or self.columns == 1 and self.rhs.depth != 1
-        if contiguous_columns and self.columns > 1:
+        self.rhs = self.k.packs.get(self.rhs.key(), self.rhs)
+        if self.rhs.free == 1 and self.columns > 1:
             self._by_columns()
         elif self.rows >= 4 and self.columns >= 8:
             self._pack_rhs()
@@ -158,11 +220,7 @@ class _Dot:
             self.axpy()
 
     def _pack_rhs(self) -> None:
-        rhs = self.rhs
-        aval = ShapedArray((self.batch, self.depth, self.columns), rhs.view.aval.dtype)
-        element = lambda b, i: rhs.load(b, i[0], i[2], i[1])  # noqa: E731
-        packed = self.k.materialize(Computed(aval, element, (rhs.view,)))
-        self.rhs = Operand(packed, self.depth * self.columns, 1, self.columns)
+        self.rhs = pack_columns(self.k, self.rhs, (self.batch, self.columns, self.depth))
 
     def _start(self, batch: Index, row: Index) -> Index:
         """Where in the result's buffer a row starts."""

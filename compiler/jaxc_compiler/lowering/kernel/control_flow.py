@@ -15,6 +15,7 @@ from typing import Any
 from jaxc_compiler import cost, mlir
 from jaxc_compiler.dialects import lax
 from jaxc_compiler.lowering.element.values import Scalars
+from jaxc_compiler.lowering.kernel.contraction import pack_invariants
 from jaxc_compiler.lowering.kernel.kernel import Kernel
 from jaxc_compiler.lowering.kernel.memory import Buffer, View, row_of
 from jaxc_compiler.lowering.kernel.region import (
@@ -124,7 +125,8 @@ def lower_scan(k: Kernel, call: Call) -> list[Any]:
     fixed += [k.stored(x, cost.EXPENSIVE) for x in call.operands[consts + carries :]]
     fixed = [_apart(k, x, carry) for x in fixed]
     block = call.op.regions[0].blocks[0]
-    with held(k, fixed, True), held(k, [*carry.views(), *ys], False):
+    packs = pack_invariants(k, block, fixed[:consts]) if length >= 4 else []
+    with held(k, [*fixed, *packs], True), held(k, [*carry.views(), *ys], False):
         with b.for_(0, length, 1, carry.flatten(carry.scalars)) as loop, b.nest():
             i = b.isub(length - 1, loop.index) if params["reverse"] else loop.index
             rows = [_row(k, x, i) for x in fixed[consts:]]
@@ -167,7 +169,8 @@ def lower_while(k: Kernel, call: Call) -> list[Any]:
     condition, body = (bodies[name].blocks[0] for name in ("cond_jaxpr", "body_jaxpr"))
     inits = carry.flatten(carry.scalars)
     types = [v.type for v in inits]
-    with held(k, fixed, True), held(k, carry.views(), False):
+    packs = pack_invariants(k, body, fixed[first:])
+    with held(k, [*fixed, *packs], True), held(k, carry.views(), False):
         op = ir.Operation.create("scf.while", types, inits, regions=2, ip=b.scope.ip)
         before, after = (region.blocks.append(*types) for region in op.regions)
         with b.inside(op, before), b.nest(), held(k, carry.views(), True):

@@ -28,6 +28,7 @@ class Kernel:
       pool: where temporaries come from.
       frames: the live values of the blocks that are being lowered, outermost first.
       uses: how many live values read a buffer.
+      packs: copies of matrices in the order contractions want, made before a loop.
       locks: buffers an enclosing loop reads in every step, which may not be overwritten.
     """
 
@@ -36,6 +37,7 @@ class Kernel:
         self.frames: list[Any] = []
         self.uses: dict[Buffer, int] = {}
         self.locks: dict[Buffer, int] = {}
+        self.packs: dict[Any, Any] = {}
         self._taken: list[list[Buffer]] = [[]]
         self._costs: dict[Any, float] = {}
         self._flat: dict[Any, bool] = {}
