@@ -221,7 +221,7 @@ define(
     kind="random",
     params=("impl",),
     infer=random_wrap_infer,
-    numpy=lambda words, *, impl: words,
+    numpy=lambda words, *, impl: words.copy(),
     samples=lambda: [Sample((ShapedArray((3, 2), U32),), {"impl": "fry"})],
     tolerance=0.0,
 )
@@ -236,7 +236,7 @@ define(
     "random_unwrap",
     kind="random",
     infer=random_unwrap_infer,
-    numpy=lambda keys: keys,
+    numpy=lambda keys: keys.copy(),
     samples=_key_samples(),
     tolerance=0.0,
 )
@@ -251,7 +251,7 @@ define(
     "random_clone",
     kind="random",
     infer=random_clone_infer,
-    numpy=lambda keys: keys,
+    numpy=lambda keys: keys.copy(),
     samples=_key_samples(),
     tolerance=0.0,
 )
