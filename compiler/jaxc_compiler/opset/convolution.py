@@ -1,7 +1,7 @@
 """Convolutions: conv_general_dilated, with every stride, padding, dilation, layout and grouping.
 
-Owns its result type and the NumPy kernel: patches of the padded input times the kernel as one matrix
-product per group. Imports NumPy and the op book only.
+Owns its result type and the NumPy kernel: patches of the padded input times the kernel as one
+matrix product per group. Imports NumPy and the op book only.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 
 import numpy as np
-
 from jaxc_compiler.opset.avals import ShapedArray
 from jaxc_compiler.opset.contraction import accumulation_dtype, is_floating
 from jaxc_compiler.opset.op import Sample, define
@@ -173,7 +172,7 @@ def conv_general_dilated_numpy(
 
 
 def _grouped_product(x, kernel, counts, strides, dilation):
-    """Convolve x (groups, batch, features, *spatial); the result is (batch, groups, out, *counts)."""
+    """Convolve x (groups, batch, features, *spatial) to (batch, groups, out, *counts)."""
     groups, batch, features = x.shape[:3]
     widths = kernel.shape[2:]
     out_features = kernel.shape[0] // groups

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-
 from jaxc_compiler.opset.avals import ShapedArray
 from jaxc_compiler.opset.inference import INTEGER, check_same_dtypes, dtype_class
 from jaxc_compiler.opset.op import Sample, define
@@ -22,7 +21,7 @@ FILL_OR_DROP = GatherScatterMode.FILL_OR_DROP
 PROMISE_IN_BOUNDS = GatherScatterMode.PROMISE_IN_BOUNDS
 
 
-# ---- dynamic_slice, dynamic_update_slice: the start is clamped so that the slice fits --------------
+# ---- dynamic_slice, dynamic_update_slice: the start is clamped so that the slice fits ----------
 
 
 def _check_starts(op: str, starts: Sequence[ShapedArray], ndim: int) -> None:
@@ -41,8 +40,8 @@ def dynamic_slice_infer(operand, *starts, slice_sizes):
         not 0 <= size <= dim for size, dim in zip(slice_sizes, operand.shape)
     ):
         raise TypeError(
-            f"dynamic_slice: slice_sizes {tuple(slice_sizes)} must be at least zero and at most the "
-            f"operand's shape {operand.shape}."
+            f"dynamic_slice: slice_sizes {tuple(slice_sizes)} must be at least zero and at most "
+            f"the operand's shape {operand.shape}."
         )
     _check_starts("dynamic_slice", starts, operand.ndim)
     return ShapedArray(tuple(slice_sizes), operand.dtype, operand.weak_type)
@@ -83,7 +82,7 @@ def dynamic_update_slice_numpy(operand, update, *starts):
     return out
 
 
-# ---- checks of dimension numbers --------------------------------------------------------------------
+# ---- checks of dimension numbers ---------------------------------------------------------------
 
 
 def check_dims(op: str, name: str, dims: Sequence[int], rank: int, ordered: bool = True) -> None:
@@ -132,7 +131,7 @@ def check_index_map(op: str, name: str, index_map, operand, indices) -> None:
     check_dims(op, name, index_map, operand.ndim, ordered=False)
 
 
-# ---- gather ---------------------------------------------------------------------------------------
+# ---- gather ------------------------------------------------------------------------------------
 
 
 def gather_infer(
@@ -165,8 +164,8 @@ def gather_infer(
         == len(numbers.offset_dims) + len(collapsed) + len(batching)
     ):
         raise TypeError(
-            f"gather: slice_sizes {tuple(slice_sizes)} must have one entry for each dimension of the "
-            f"operand's shape {operand.shape}, and each must be an offset, collapsed or batching "
+            f"gather: slice_sizes {tuple(slice_sizes)} must have one entry for each dimension of "
+            f"the operand's shape {operand.shape}, and each must be an offset, collapsed or batching "
             f"dimension of {numbers}."
         )
     for dim, (size, bound) in enumerate(zip(slice_sizes, operand.shape)):
@@ -302,7 +301,7 @@ def _fill(value: Any, dtype: np.dtype) -> Any:
 
 
 def default_fill_value(dtype: Any) -> Any:
-    """What an out-of-bounds read gives: NaN, the least signed, the greatest unsigned integer, True."""
+    """What an out-of-bounds read gives: NaN, True, the least signed, the greatest unsigned."""
     found = dtype_class(dtype)
     if found in ("floating", "complex"):
         return np.array(np.nan, dtype)

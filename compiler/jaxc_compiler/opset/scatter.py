@@ -1,7 +1,7 @@
 """Scatters: writing, adding, multiplying... updates at many places of an array.
 
-Owns the book entries of scatter, scatter-add, -sub, -mul, -min and -max. An update whose window does
-not lie inside the operand is dropped, or moved inside in CLIP mode. Updates to one element are
+Owns the book entries of scatter, scatter-add, -sub, -mul, -min and -max. An update whose window
+does not lie inside the operand is dropped, or moved inside in CLIP mode. Updates to one element are
 applied in order, so that the last write wins. Imports NumPy and the op book only.
 """
 
@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-
 from jaxc_compiler.opset.avals import ShapedArray
 from jaxc_compiler.opset.indexing import (
     CLIP,
@@ -59,8 +58,8 @@ def scatter_infer(
     check_index_map("scatter", "scatter_dims_to_operand_dims", index_map, operand, indices)
     if updates.ndim != indices.ndim - 1 + len(numbers.update_window_dims):
         raise TypeError(
-            f"scatter: updates must have rank {indices.ndim - 1 + len(numbers.update_window_dims)}; "
-            f"got shape {updates.shape}."
+            f"scatter: updates of shape {updates.shape} must have rank "
+            f"{indices.ndim - 1 + len(numbers.update_window_dims)}."
         )
     check_dims("scatter", "update_window_dims", numbers.update_window_dims, updates.ndim)
     inserted, batching = numbers.inserted_window_dims, numbers.operand_batching_dims

@@ -14,7 +14,6 @@ import operator
 from typing import Any
 
 import numpy as np
-
 from jaxc_compiler.opset.avals import KeyDtype, ShapedArray
 from jaxc_compiler.opset.op import Sample, define
 

@@ -1,14 +1,13 @@
 """Sorts: sort (several operands, one order) and top_k.
 
-Owns their book entries and the order JAX sorts in: NaN after every number, -0.0 equal to 0.0, complex
-by real part then imaginary part, equal keys in their original order. Imports NumPy and the op book
+Owns their book entries and the order JAX sorts in: NaN after every number, -0.0 equal to 0.0,
+complex by real part then imaginary part, equal keys in their original order. Imports NumPy and the op book
 only.
 """
 
 from __future__ import annotations
 
 import numpy as np
-
 from jaxc_compiler.opset.avals import ShapedArray
 from jaxc_compiler.opset.inference import dtype_class
 from jaxc_compiler.opset.op import Sample, define

@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-
 from jaxc_compiler.opset.avals import ShapedArray
 from jaxc_compiler.opset.contraction import accumulation_dtype
 from jaxc_compiler.opset.convolution import dilate, window_count
@@ -96,7 +95,7 @@ def _extremum(ufunc: Any, identity: Any):
     return kernel
 
 
-# ---- any scalar function ------------------------------------------------------------------------
+# ---- any scalar function -----------------------------------------------------------------------
 
 
 def reduce_window_infer(*operands, consts, jaxpr, **params):
@@ -127,7 +126,7 @@ def reduce_window_numpy(*operands, consts, jaxpr, **params):
     return [np.array(part, view.dtype, order="C") for part, view in zip(folded, views)]
 
 
-# ---- values at the extrema of windows ----------------------------------------------------------------
+# ---- values at the extrema of windows ----------------------------------------------------------
 
 
 def select_and_gather_add_infer(tangents, operand, *, select_prim, **params):
