@@ -13,8 +13,10 @@ from jaxc_compiler.lowering import element  # noqa: F401  registers the element 
 from jaxc_compiler.lowering.kernel import (  # noqa: F401  each registers its lowerings
     contraction,
     control_flow,
+    cumulative,
     indexing,
     reduction,
+    sorting,
 )
 from jaxc_compiler.lowering.kernel.executable import lower_fused
 from jaxc_compiler.mlir import ir

@@ -246,9 +246,14 @@ def _lower_op(k: Kernel, frame: Frame, op: ir.Operation) -> list[Any]:
     if name not in ELEMENT:
         raise NotImplementedError(f"no kernel lowering for {op.name}")
     operands = _prepared(k, name, operands, out_avals)
+    stretched = name in POINTWISE and any(
+        x.aval.shape not in ((), out_avals[0].shape) for x in operands
+    )
     for value, array in zip(values, operands):
         if frame.arrays[value] is not array:
             frame.bind(value, array)
+    if stretched:
+        operands = [_stretch(x, out_avals[0].shape) for x in operands]
     results = apply(name, operands, op_params(op), out_avals)
     if not out_avals[0].shape:
         return _scalars(k, results)
@@ -313,6 +318,18 @@ def _unit_dims_map(array: Any, old: Sequence[int], new: Sequence[int]) -> Callab
     return element
 
 
+def _stretch(array: Any, shape: tuple[int, ...]) -> Any:
+    """An operand of a pointwise op whose unit dimensions stand for all of the result's."""
+    if array.aval.shape in ((), shape):
+        return array
+    unit = [d == 1 for d in array.aval.shape]
+
+    def element(b: Any, index: tuple) -> Any:
+        return array.at(b, tuple(0 if u else i for u, i in zip(unit, index)))
+
+    return Computed(array.aval.update(shape=shape), element, (array,))
+
+
 _EXPANDING = frozenset({"broadcast_in_dim", "gather", "dynamic_slice", "tile"})
 
 
@@ -320,6 +337,12 @@ def _prepared(k: Kernel, name: str, operands: list[Any], out_avals: Sequence[Any
     """Operands of a lazy op; those that would be computed many times are stored first."""
     if name == "gather":
         return [operands[0], k.stored(operands[1], cost.EXPENSIVE), *operands[2:]]
+    if name in POINTWISE:
+        size = out_avals[0].size
+        return [
+            k.materialize(x) if 1 < x.aval.size < size and k.cost(x) >= cost.EXPENSIVE else x
+            for x in operands
+        ]
     if name in _EXPANDING and operands[0].aval.shape:
         if out_avals[0].size > operands[0].aval.size and k.cost(operands[0]) >= cost.EXPENSIVE:
             return [k.materialize(operands[0]), *operands[1:]]
