@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import CodeType, FrameType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 _ROOTS = tuple(
     os.path.dirname(os.path.abspath(__file__)).rsplit(os.sep, 1)[:1]
@@ -61,6 +62,7 @@ def is_internal(filename: str) -> bool:
 
 class _NameStack(threading.local):
     names: tuple[str, ...] = ()
+    replayed: SourceInfo | None = None
 
 
 _name_stack = _NameStack()
@@ -79,6 +81,17 @@ def named_scope(name: str) -> Iterator[None]:
         _name_stack.names = before
 
 
+@contextmanager
+def at(info: SourceInfo | None) -> Iterator[None]:
+    """Operations traced inside the block are said to come from `info` (a rewritten equation)."""
+    before = _name_stack.replayed
+    _name_stack.replayed = info
+    try:
+        yield
+    finally:
+        _name_stack.replayed = before
+
+
 def user_frame(skip: int = 1) -> FrameType | None:
     """The innermost frame outside jaxc, or None."""
     frame: FrameType | None = sys._getframe(skip)
@@ -89,7 +102,21 @@ def user_frame(skip: int = 1) -> FrameType | None:
 
 def current() -> SourceInfo:
     """The position of the user's call that is being traced."""
+    if _name_stack.replayed is not None:
+        return _name_stack.replayed
     frame = user_frame(2)
     if frame is None:
         return SourceInfo(None, 0, 0, _name_stack.names)
     return SourceInfo(frame.f_code, frame.f_lasti, frame.f_lineno, _name_stack.names)
+
+
+def named(fun: Callable[..., Any], name: str | None = None) -> Callable[..., Any]:
+    """`fun` with its operations in a name scope (`jax.named_call`)."""
+    scope = name or getattr(fun, "__name__", "fun")
+
+    @functools.wraps(fun)
+    def scoped(*args: Any, **kwargs: Any) -> Any:
+        with named_scope(scope):
+            return fun(*args, **kwargs)
+
+    return scoped

@@ -184,8 +184,7 @@ def _linear_jvp(prim: Primitive) -> Callable[..., Any]:
     def jvp(primals: Any, tangents: Any, **params: Any) -> Any:
         out = prim.bind(*primals, **params)
         if all(type(t) is Zero for t in tangents):
-            avals = [a for a in (out if prim.multiple_results else [out])]
-            zeros = [Zero.from_primal_value(a) for a in avals]
+            zeros = [Zero.from_primal_value(o) for o in (out if prim.multiple_results else [out])]
             return out, zeros if prim.multiple_results else zeros[0]
         return out, prim.bind(*map(instantiate_zeros, tangents), **params)
 

@@ -67,7 +67,7 @@ class Program:
         if config.jaxc_jit_target == "reference":
             self.executable = _interpreter(program)
             return
-        from jaxc.lowering import build
+        from jaxc.backend import build
 
         donated = [i in self.donated for i in self.kept]
         self.executable = build(program, name=name, donated=donated)
