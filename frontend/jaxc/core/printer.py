@@ -180,6 +180,8 @@ def _shown_params(name: str, params: dict[str, Any]) -> list[tuple[str, Any]]:
             continue
         if name == "broadcast_in_dim" and key == "broadcast_dimensions" and not value:
             continue
+        if name == "dot_general" and key == "dimension_numbers":
+            value = tuple((list(lhs), list(rhs)) for lhs, rhs in value)
         shown.append((key, value))
     shown.sort(key=lambda kv: kv[0] != "name") if name.startswith("custom_") else None
     return shown
