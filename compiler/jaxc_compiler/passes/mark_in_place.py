@@ -93,7 +93,9 @@ def updates(module: ir.Module) -> list[Update]:
         name = lax.name_of(op.operation)
         if name in UPDATES:
             attributes = op.operation.attributes
-            reason = mlir.from_attr(attributes[kernel.COPIES]) if kernel.COPIES in attributes else ""
+            reason = (
+                mlir.from_attr(attributes[kernel.COPIES]) if kernel.COPIES in attributes else ""
+            )
             found.append(Update(name, str(op.operation.location), reason))
         return ir.WalkResult.ADVANCE
 

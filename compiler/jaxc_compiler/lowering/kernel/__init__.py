@@ -13,10 +13,12 @@ from jaxc_compiler.lowering import element  # noqa: F401  registers the element 
 from jaxc_compiler.lowering.kernel import (  # noqa: F401  each registers its lowerings
     contraction,
     control_flow,
+    convolution,
     cumulative,
     indexing,
     reduction,
     sorting,
+    windows,
 )
 from jaxc_compiler.lowering.kernel.executable import lower_fused
 from jaxc_compiler.mlir import ir

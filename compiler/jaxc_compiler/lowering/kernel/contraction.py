@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-
 from jaxc_compiler import mlir
 from jaxc_compiler.dialects import lax
 from jaxc_compiler.lowering.element.base import Index, Scalar, ScalarBuilder
@@ -78,7 +77,7 @@ def lower_dot_general(k: Kernel, call: Call) -> list[Any]:
         return [_result(k, out, dest)]
     lhs = _operand(k, call.operands[0], (lhs_batch, lhs_free, lhs_depth))
     rhs = _operand(k, call.operands[1], (rhs_batch, rhs_free, rhs_depth))
-    dot = _Dot(k, lhs, rhs, sizes, dest)
+    dot = Dot(k, lhs, rhs, sizes, dest)
     with k.b.nest():
         dot.emit()
     return [_result(k, out, dest)]
@@ -187,7 +186,7 @@ def _pack_invariant(
     return packed.view
 
 
-class _Dot:
+class Dot:
     """One contraction in canonical form: out[batch, row, column], contiguous."""
 
     def __init__(self, k: Kernel, lhs: Operand, rhs: Operand, sizes: Sequence[int], dest: View):

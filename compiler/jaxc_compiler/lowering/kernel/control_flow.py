@@ -96,7 +96,9 @@ class Carry:
             rest = rest[width:]
         return result
 
-    def step(self, results: Sequence[Any], extra: Sequence[tuple[Any, View]] = ()) -> list[ir.Value]:
+    def step(
+        self, results: Sequence[Any], extra: Sequence[tuple[Any, View]] = ()
+    ) -> list[ir.Value]:
         """Store one step's new values; returns the SSA values of the scalars."""
         scalars = [self.k.scalar(r) for r, p in zip(results, self.places) if p is None]
         pairs = [(r, p) for r, p in zip(results, self.places) if p is not None]

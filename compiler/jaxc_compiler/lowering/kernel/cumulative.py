@@ -12,7 +12,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-
 from jaxc_compiler.lowering.element.base import Index, Scalar, ScalarBuilder
 from jaxc_compiler.lowering.element.values import Scalars, apply
 from jaxc_compiler.lowering.kernel.kernel import Kernel, scalar_aval
@@ -193,5 +192,3 @@ def log_add_exp(b: ScalarBuilder, dtype: Any, x: Scalar, y: Scalar) -> Scalar:
     # Equal infinities differ by NaN, but are as far apart as equal numbers: not at all.
     difference = ops.select(ops.eq(x, y), ops.c(0.0), difference)
     return ops.add(ops.max(x, y), op("log1p", op("exp", ops.neg(difference))))
-
-

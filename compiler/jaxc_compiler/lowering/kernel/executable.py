@@ -155,7 +155,9 @@ class _Executable:
                 "operandSegmentSizes": ir.DenseI32ArrayAttr.get([1, 0]),
             }
             if number not in self.written:
-                attributes["descriptor_flags"] = ir.IntegerAttr.get(ir.IntegerType.get_signless(32), 1)
+                attributes["descriptor_flags"] = ir.IntegerAttr.get(
+                    ir.IntegerType.get_signless(32), 1
+                )
             refs.append(
                 ir.Operation.create(
                     "hal.interface.binding.subspan", [buffer.ref.type], [zero], attributes, ip=ip
@@ -173,7 +175,9 @@ class _Executable:
         """Put a dispatch in the op's place."""
         op, ip = self.op, ir.InsertionPoint(self.op)
         numbers = list(self.operand_buffers)
-        operands = [_cast(op.operands[n], mlir.storage_type(op.operands[n].type), ip) for n in numbers]
+        operands = [
+            _cast(op.operands[n], mlir.storage_type(op.operands[n].type), ip) for n in numbers
+        ]
         result_numbers = list(self.result_buffers)
         types = [mlir.storage_type(op.results[n].type) for n in result_numbers]
         tied = [

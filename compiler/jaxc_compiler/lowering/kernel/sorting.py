@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-
 from jaxc_compiler.lowering.element.base import Complex, Index, Scalar, ScalarBuilder
 from jaxc_compiler.lowering.kernel.kernel import Kernel
 from jaxc_compiler.lowering.kernel.memory import View
@@ -76,7 +75,9 @@ def lower_top_k(k: Kernel, call: Call) -> list[Any]:
         with b.for_(0, count) as loop:
             place = b.load(_INT32, order.buffer.ref, (loop.index,))
             position = array.position(b, at(b.to_index(place)))
-            dests[0].store(b, at(loop.index), b.load(array.aval.dtype, array.buffer.ref, (position,)))
+            dests[0].store(
+                b, at(loop.index), b.load(array.aval.dtype, array.buffer.ref, (position,))
+            )
             dests[1].store(b, at(loop.index), place)
     return dests
 
@@ -292,5 +293,3 @@ class _Best:
             b.effect("scf.yield", [lower])
         self.keys.store(b, (op.results[0],), word)
         self.places.store(b, (op.results[0],), b.from_index(place, 32))
-
-
