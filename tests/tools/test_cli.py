@@ -111,7 +111,7 @@ def test_dump_jaxpr(model):
     [
         ("predikt", "f32[4,3]", "did you mean 'predict'?"),
         ("number", "", "number is a int, not a function"),
-        ("mismatched", "f32[4,3]", "model.py:12: TypeError"),
+        ("mismatched", "f32[4,3]", "model.py:11: TypeError"),
         ("predict", "f32[4,3]", "TypeError"),
         ("predict", "f32[4", "--args"),
     ],

@@ -32,6 +32,9 @@ class _Loader(importlib.abc.Loader):
 
     def exec_module(self, module: ModuleType) -> None:
         module.__spec__ = self._real_spec  # the import system has just overwritten it
+        for name, loaded in list(sys.modules.items()):  # what it imported has the other name too
+            if name.startswith(self._real_name + "."):
+                sys.modules.setdefault(ALIAS + name[len(REAL) :], loaded)
 
 
 class JaxFinder(importlib.abc.MetaPathFinder):

@@ -11,6 +11,7 @@ from typing import Any
 import jaxc
 from jaxc import tree_util
 from jaxc.lowering import lower_jaxpr
+from jaxc.physical import physicalize
 from jaxc_compiler import driver, targets
 from jaxc_runtime import ArraySpec, Metadata, artifact, structure
 from jaxc_tools.errors import UsageError
@@ -56,6 +57,7 @@ def compile_function(
     """
     arguments = tuple(arguments)
     closed, out_shapes = trace(fn, arguments)
+    closed = physicalize(closed)
     name = getattr(fn, "__name__", "function")
     compile_for = targets.get(target, portable=True, chip=chip)
     compiled = driver.compile(lower_jaxpr(closed, name, embed_constants=True), compile_for)

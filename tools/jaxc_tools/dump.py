@@ -60,6 +60,7 @@ def dump_all(source: str, arguments: str, target: str, directory: str) -> list[P
 def stages(source: str, arguments: str, target: str, until: str | None = None) -> dict[str, str]:
     """The text of every stage from the source on, in order, up to `until`."""
     from jaxc.lowering import lower_jaxpr
+    from jaxc.physical import physicalize
     from jaxc_compiler import driver
     from jaxc_compiler.diagnostics import CompileError
     from jaxc_tools.compile import target_named
@@ -69,7 +70,7 @@ def stages(source: str, arguments: str, target: str, until: str | None = None) -
     if _is_function(source):
         closed = trace_function(source, arguments)
         found[JAXPR] = f"{closed}\n"
-        module = lower_jaxpr(closed, source.rpartition(":")[2])
+        module = lower_jaxpr(physicalize(closed), source.rpartition(":")[2])
     else:
         module = _parse(_read(source), source)
     try:
