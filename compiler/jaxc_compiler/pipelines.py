@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from jaxc_compiler import iree, mlir, stages
+from jaxc_compiler import iree, iree_quick, mlir, stages
 from jaxc_compiler.diagnostics import CompileError, from_mlir_error
 from jaxc_compiler.dialects import kernel
 from jaxc_compiler.lowering.boundary import DONATED, lower_boundary
@@ -19,6 +19,7 @@ from jaxc_compiler.mlir import ir
 from jaxc_compiler.passes.eliminate_dead_ops import eliminate_dead_ops
 from jaxc_compiler.passes.fold_constants import fold_constants
 from jaxc_compiler.passes.fuse import fuse
+from jaxc_compiler.passes.mark_in_place import mark_in_place
 from jaxc_compiler.stages import Stage
 from jaxc_compiler.targets import Target
 
@@ -53,7 +54,7 @@ SIMPLIFY: tuple[Pass, ...] = (
 
 CPU: Pipeline = (
     (stages.LAX, SIMPLIFY),
-    (stages.KERNEL, (fuse,)),
+    (stages.KERNEL, (fuse, mark_in_place)),
     (stages.LINALG, (lower_kernels, lower_linalg, lower_boundary)),
 )
 
@@ -78,7 +79,21 @@ def mark_donated(module: ir.Module, donated: Sequence[bool]) -> None:
 def run(module: ir.Module, target: Target, dump: Any = None) -> bytes:
     """Lower a `lax` module and let IREE compile it; returns the `.vmfb`."""
     code = lower(module, target, dump)
+    with mlir.LOCK:
+        kernels_only = target.name == "cpu" and _is_kernels_only(module)
+    if kernels_only:
+        return iree_quick.compiler(target.flags).compile(code)
     return iree.compile_module(code, target.flags)
+
+
+def _is_kernels_only(module: ir.Module) -> bool:
+    """Whether the host code of a lowered module only dispatches kernels."""
+    for op in module.body.operations:
+        if op.operation.name == "func.func":
+            block = op.operation.regions[0].blocks[0]
+            if not all(o.operation.name in iree_quick.HOST_OPS for o in block.operations):
+                return False
+    return True
 
 
 def lower(
