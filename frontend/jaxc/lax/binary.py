@@ -315,8 +315,8 @@ def _rem_jvp_lhs(g: Any, x: Any, y: Any) -> Any:
 
 
 def _rem_jvp_rhs(g: Any, x: Any, y: Any) -> Any:
-    whole = mul(_sign_p.bind(div(x, y)), _floor_p.bind(_abs_p.bind(div(x, y))))
-    return mul(_neg_p.bind(g), whole)
+    down = _neg_p.bind(g)
+    return mul(down, mul(_sign_p.bind(div(x, y)), _floor_p.bind(_abs_p.bind(div(x, y)))))
 
 
 ad.defjvp(rem_p, _rem_jvp_lhs, _rem_jvp_rhs)
@@ -331,8 +331,9 @@ def _pow_jvp_base(g: Any, ans: Any, x: Any, y: Any) -> Any:
     shape = broadcast_shapes(shape_of(x), shape_of(y))
     x, y = broadcast_as(shape, x), broadcast_as(shape, y)
     # x**0 is constant even where x**-1 is infinite.
+    constant, zeros = eq(y, const(y, 0)), full_like(y, 0)
     slope = mul(replace_zero(y), pow(x, sub(y, full_like(y, 1))))
-    return mul(g, _select(eq(y, const(y, 0)), full_like(y, 0), slope))
+    return mul(g, _select(constant, zeros, slope))
 
 
 def _pow_jvp_exponent(g: Any, ans: Any, x: Any, y: Any) -> Any:
@@ -344,8 +345,7 @@ ad.defjvp2(pow_p, _pow_jvp_base, _pow_jvp_exponent)
 
 def _share_of(x: Any, extremum: Any, other: Any) -> Any:
     """1 where x is the extremum alone, 0.5 where the other is equal, 0 elsewhere."""
-    ones = full_like(extremum, 1)
-    mine = _select(eq(x, extremum), ones, full_like(extremum, 0))
+    mine = _select(eq(x, extremum), full_like(extremum, 1), full_like(extremum, 0))
     return div(mine, _select(eq(other, extremum), full_like(extremum, 2), full_like(extremum, 1)))
 
 

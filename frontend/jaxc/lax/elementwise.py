@@ -149,9 +149,10 @@ batching.defvectorized(convert_element_type_p)
 
 def _bitcast_batch(args: Any, dims: Any, *, new_dtype: Any) -> Any:
     (x,), (dim,) = args, dims
-    # The dimension that appears or vanishes is the last: the batch axis must not be.
-    x = batching.moveaxis(x, dim, 0)
-    return bitcast_convert_type_p.bind(x, new_dtype=new_dtype), 0
+    if get_aval(x).dtype.itemsize != new_dtype.itemsize:
+        # The dimension that appears or vanishes is the last: the batch axis must not be.
+        x, dim = batching.moveaxis(x, dim, 0), 0
+    return bitcast_convert_type_p.bind(x, new_dtype=new_dtype), dim
 
 
 ad.defjvp_zero(bitcast_convert_type_p)
@@ -177,21 +178,23 @@ def _select_transpose(ct: Any, which: Any, *cases: Any) -> Any:
     if type(ct) is ad.Zero:
         return [None, *[ad.Zero(c.aval) if w else None for c, w in zip(cases, wanted)]]
     zeros = full_like(ct, 0)
-    if get_aval(which).dtype == np.bool_:
-        parts = [
-            select(which, zeros, ct) if i == 0 else select(which, ct, zeros)
-            for i in range(len(cases))
-        ]
-    else:
-        parts = [select(eq(which, const(which, i)), ct, zeros) for i in range(len(cases))]
-    return [None, *[p if w else None for p, w in zip(parts, wanted)]]
+    is_bool = get_aval(which).dtype == np.bool_
+
+    def part(i: int) -> Any:
+        if not is_bool:
+            return select(eq(which, const(which, i)), ct, zeros)
+        return select(which, zeros, ct) if i == 0 else select(which, ct, zeros)
+
+    return [None, *[part(i) if w else None for i, w in enumerate(wanted)]]
 
 
 def _select_batch(args: Any, dims: Any) -> Any:
     which, *cases = args
     which_dim, *case_dims = dims
     size = next(shape_of(x)[d] for x, d in zip(args, dims) if d is not None)
-    dim = next(d for d in case_dims + [which_dim] if d is not None)
+    mapped = {d for d in dims if d is not None}
+    agree = len(mapped) == 1 and (None not in case_dims)
+    dim = mapped.pop() if agree else 0  # else the batch axis is moved to the front
     if shape_of(which) or which_dim is not None:
         same_rank = len(shape_of(which)) - (which_dim is not None) == _rank(cases[0], case_dims[0])
         if which_dim is None or same_rank:
@@ -240,8 +243,8 @@ def _clamp_batch(args: Any, dims: Any) -> Any:
     for bound, dim in ((lo, lo_dim), (hi, hi_dim)):
         if shape_of(bound):
             bound = batching.bdim_at_front(bound, dim, size)
-            if len(shape_of(bound)) < len(shape_of(x)):
-                bound = broadcast_in_dim(bound, shape_of(x), (0,))
+        if len(shape_of(bound)) < len(shape_of(x)):
+            bound = broadcast_in_dim(bound, shape_of(x), (0,) if shape_of(bound) else ())
         bounds.append(bound)
     return clamp_p.bind(bounds[0], x, bounds[1]), 0
 

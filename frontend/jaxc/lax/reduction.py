@@ -18,8 +18,8 @@ from jaxc.core.trace import Tracer, get_aval, to_concrete_value
 from jaxc.lax import binary
 from jaxc.lax.binary import div, eq, mul
 from jaxc.lax.elementwise import convert
-from jaxc.lax.joining import concatenate, slice_in_dim
-from jaxc.lax.shape import broadcast, broadcast_in_dim, cast, reshape, shape_of, squeeze
+from jaxc.lax.joining import pad, slice_in_dim
+from jaxc.lax.shape import broadcast, broadcast_in_dim, cast, const, reshape, shape_of, squeeze
 from jaxc.transforms import ad, batching
 from jaxc.transforms.jvp import jvp_flat
 from jaxc.transforms.staging import trace_to_jaxpr
@@ -202,10 +202,13 @@ def _batched(fun: Callable[..., Any], *args: Any) -> list[Any]:
     return batching.batch_flat(fun, axis, args, [0] * len(args), out_dims)
 
 
-def _fold(combine: Callable[..., Any], xs: Sequence[Any], axes: tuple[int, ...]) -> list[Any]:
+def _fold(
+    combine: Callable[..., Any], xs: Sequence[Any], neutral: Sequence[Any], axes: tuple[int, ...]
+) -> list[Any]:
     """Combine the halves of the reduced elements until one is left; there must be one at least.
 
-    `combine` takes twice as many arrays as there are operands, with the reduced axis first.
+    `combine` takes twice as many arrays as there are operands, with the reduced axis first; an odd
+    element is combined with the neutral one.
     """
     shape = shape_of(xs[0])
     kept = tuple(i for i in range(len(shape)) if i not in axes)
@@ -213,14 +216,13 @@ def _fold(combine: Callable[..., Any], xs: Sequence[Any], axes: tuple[int, ...])
     flat_shape = (size, *(shape[i] for i in kept))
     xs = [reshape(x, flat_shape, (*axes, *kept)) for x in xs]
     while size > 1:
-        half = size // 2
+        half = (size + 1) // 2
         left = [slice_in_dim(x, 0, half) for x in xs]
-        right = [slice_in_dim(x, half, 2 * half) for x in xs]
-        out = combine(*left, *right)
+        right = [slice_in_dim(x, half, size) for x in xs]
         if size % 2:
-            rest = [slice_in_dim(x, 2 * half, size) for x in xs]
-            out = [concatenate([o, r], 0) for o, r in zip(out, rest)]
-        xs, size = out, half + size % 2
+            one_more = [(0, 1, 0)] + [(0, 0, 0)] * len(kept)
+            right = [pad(x, i, one_more) for x, i in zip(right, neutral)]
+        xs, size = combine(*left, *right), half
     return [squeeze(x, (0,)) for x in xs]
 
 
@@ -231,12 +233,12 @@ def _is_empty(shape: tuple[int, ...], axes: tuple[int, ...]) -> bool:
 def _reduce_values(jaxpr: ClosedJaxpr, xs: Any, inits: Any, dimensions: tuple[int, ...]) -> Any:
     shape = shape_of(xs[0])
     rest = tuple(d for i, d in enumerate(shape) if i not in dimensions)
-    inits = [broadcast(i, rest) for i in inits]
+    firsts = [broadcast(i, rest) for i in inits]
     if _is_empty(shape, dimensions):
-        return inits
+        return firsts
     scalar = jaxpr_as_fun(jaxpr)
-    outs = _fold(_over_all_axes(scalar, len(rest) + 1), xs, dimensions)
-    return _over_all_axes(scalar, len(rest))(*inits, *outs)
+    outs = _fold(_over_all_axes(scalar, len(rest) + 1), xs, inits, dimensions)
+    return _over_all_axes(scalar, len(rest))(*firsts, *outs)
 
 
 def _reduce_impl(*args: Any, computation: Any, dimensions: tuple[int, ...], jaxpr: Any) -> Any:
@@ -269,7 +271,8 @@ def _reduce_prod_jvp(primals: Any, tangents: Any, *, axes: tuple[int, ...]) -> A
         out = reduce_prod(x, axes)
         return out, ad.Zero.from_primal_value(out)
     # Products of the others, without dividing by a zero: differentiate a tree of products.
-    outs, dots = jvp_flat(lambda v: _fold(lambda a, b: [mul(a, b)], [v], axes), [x], [t])
+    one = const(x, 1)
+    outs, dots = jvp_flat(lambda v: _fold(lambda a, b: [mul(a, b)], [v], [one], axes), [x], [t])
     return outs[0], dots[0]
 
 
@@ -277,7 +280,8 @@ def _extremum_jvp(g: Any, ans: Any, x: Any, *, axes: tuple[int, ...]) -> Any:
     """The tangent of the extremum; of equal ones, their mean."""
     shape = tuple(1 if i in axes else d for i, d in enumerate(shape_of(x)))
     chosen = convert(eq(x, reshape(ans, shape)), get_aval(g).dtype)
-    return div(reduce_sum(mul(g, chosen), axes), reduce_sum(chosen, axes))
+    count = reduce_sum(chosen, axes)
+    return div(reduce_sum(mul(g, chosen), axes), count)
 
 
 def _reduce_jvp(

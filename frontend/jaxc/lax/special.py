@@ -117,8 +117,9 @@ def _bessel_i1e_jvp(g: Any, ans: Any, x: Any) -> Any:
 
 def _igamma_jvp_x(g: Any, a: Any, x: Any) -> Any:
     """The integrand, x^(a-1) exp(-x) / gamma(a), in logarithms."""
+    down = neg(x)
     power = mul(sub(a, full_like(a, 1)), log(x))
-    return mul(g, exp(sub(add(neg(x), power), lgamma(a))))
+    return mul(g, exp(sub(add(down, power), lgamma(a))))
 
 
 def _igamma_jvp_a(g: Any, a: Any, x: Any) -> Any:
