@@ -68,6 +68,11 @@ class _Scope:
         self.memo: dict[Any, Any] = {}
 
 
+def _is_global(op: Any, name: str) -> bool:
+    operation = op.operation
+    return operation.name == "memref.global" and operation.attributes["sym_name"].value == name
+
+
 class Loop:
     """An open `scf.for`: `index`, carried `args`; set `yields` before leaving; then `results`."""
 
@@ -86,6 +91,7 @@ class ScalarBuilder:
       ip: where ops are put first.
       entry: block at whose start constants and tables are put; it must dominate every use.
       native_math: emit `math.*` ops instead of our polynomials (GPU targets have good ones).
+      tensors: the surroundings are tensors, not memrefs: tables are tensor constants.
 
     Example:
       b = ScalarBuilder(ir.InsertionPoint(block), block)
@@ -93,8 +99,10 @@ class ScalarBuilder:
           b.store(dtype, value.at(b, (loop.index,)), out_ref, (loop.index,))
     """
 
-    def __init__(self, ip: Any, entry: ir.Block, *, native_math: bool = False):
-        self.entry, self.native_math = entry, native_math
+    def __init__(
+        self, ip: Any, entry: ir.Block, *, native_math: bool = False, tensors: bool = False
+    ):
+        self.entry, self.native_math, self.tensors = entry, native_math, tensors
         self.scope = _Scope(ip, None, True)
         self._types: dict[str, ir.Type] = {}
         self._constants: dict[Any, ir.Value] = {}
@@ -113,9 +121,13 @@ class ScalarBuilder:
         attributes: dict[str, ir.Attribute] | None = None,
     ) -> ir.Value:
         """One op with one result at the current insertion point."""
-        return ir.Operation.create(
-            name, [result], operands, attributes, ip=self.scope.ip
-        ).result
+        return ir.Operation.create(name, [result], operands, attributes, ip=self.scope.ip).result
+
+    def op2(
+        self, name: str, results: Sequence[ir.Type], operands: Sequence[ir.Value]
+    ) -> list[ir.Value]:
+        """One op with several results."""
+        return list(ir.Operation.create(name, results, operands, ip=self.scope.ip).results)
 
     def effect(self, name: str, operands: Sequence[ir.Value]) -> ir.Operation:
         """One op without results (a store, a yield)."""
@@ -150,7 +162,9 @@ class ScalarBuilder:
 
     def _constant(self, type_: ir.Type, attribute: ir.Attribute) -> ir.Value:
         ip = ir.InsertionPoint.at_block_begin(self.entry)
-        return ir.Operation.create("arith.constant", [type_], [], {"value": attribute}, ip=ip).result
+        return ir.Operation.create(
+            "arith.constant", [type_], [], {"value": attribute}, ip=ip
+        ).result
 
     def index(self, value: Index) -> ir.Value:
         """An index as an SSA value."""
@@ -198,18 +212,38 @@ class ScalarBuilder:
     def false(self) -> ir.Value:
         return self.int_constant(self.i1, 1, 0)
 
-    def table(self, key: str, values: np.ndarray) -> Callable[[ir.Value], ir.Value]:
-        """A read-only 1-D float or integer table; the result loads the element at an index."""
-        values = np.ascontiguousarray(values)
+    def table(self, key: str, values: np.ndarray) -> Callable[[Index], ir.Value]:
+        """A read-only 1-D table of numbers; the result loads the element at an index."""
         element = self.scalar_type(values.dtype)
         found = self._constants.get(("table", key))
         if found is None:
-            found = self._constants["table", key] = self._dense(values, element)
-        return lambda index: self.op("tensor.extract", element, [found, self.index(index)])
+            found = self._constants["table", key] = self._table(key, values, element)
+        name = "tensor.extract" if self.tensors else "memref.load"
+        return lambda index: self.op(name, element, [found, self.index(index)])
 
-    def _dense(self, values: np.ndarray, element: ir.Type) -> ir.Value:
-        type_ = ir.RankedTensorType.get(values.shape, element)
-        return self._constant(type_, ir.DenseElementsAttr.get(values, type=type_))
+    def _table(self, key: str, values: np.ndarray, element: ir.Type) -> ir.Value:
+        tensor = ir.RankedTensorType.get(values.shape, element)
+        data = ir.DenseElementsAttr.get(np.ascontiguousarray(values), type=tensor)
+        if self.tensors:
+            return self._constant(tensor, data)
+        # IREE does not bufferize inside a kernel made of memrefs: the table is a global.
+        memref = ir.MemRefType.get(values.shape, element)
+        name = f"table_{key}"
+        function = self.entry.owner
+        functions = function.operation.block
+        if not any(_is_global(op, name) for op in functions):
+            attributes = {
+                "sym_name": ir.StringAttr.get(name),
+                "sym_visibility": ir.StringAttr.get("private"),
+                "type": ir.TypeAttr.get(memref),
+                "initial_value": data,
+                "constant": ir.UnitAttr.get(),
+            }
+            ip = ir.InsertionPoint.at_block_begin(functions)
+            ir.Operation.create("memref.global", [], [], attributes, ip=ip)
+        ip = ir.InsertionPoint.at_block_begin(self.entry)
+        symbol = {"name": ir.FlatSymbolRefAttr.get(name)}
+        return ir.Operation.create("memref.get_global", [memref], [], symbol, ip=ip).result
 
     # Index arithmetic, folded on ints.
 
@@ -271,7 +305,9 @@ class ScalarBuilder:
             return {"eq": x == y, "ne": x != y, "lt": x < y, "le": x <= y, "gt": x > y}.get(
                 predicate, x >= y
             )
-        return self.compare("arith.cmpi", _INDEX_PREDICATES[predicate], self.index(x), self.index(y))
+        return self.compare(
+            "arith.cmpi", _INDEX_PREDICATES[predicate], self.index(x), self.index(y)
+        )
 
     def compare(self, name: str, predicate: int, x: ir.Value, y: ir.Value) -> ir.Value:
         """`arith.cmpi` or `arith.cmpf` with a numeric predicate."""
@@ -313,9 +349,7 @@ class ScalarBuilder:
         if isinstance(condition, bool):
             return x if condition else y
         if isinstance(x, Complex):
-            return Complex(
-                self.select(condition, x.re, y.re), self.select(condition, x.im, y.im)
-            )
+            return Complex(self.select(condition, x.re, y.re), self.select(condition, x.im, y.im))
         return self.op("arith.select", x.type, [condition, x, y])
 
     # Memory.
@@ -334,7 +368,9 @@ class ScalarBuilder:
             return self.ints(8).ne(value, 0)
         if is_complex(dtype):
             part = self.type(f"f{dtype.itemsize * 4}")
-            return Complex(self.op("complex.re", part, [value]), self.op("complex.im", part, [value]))
+            return Complex(
+                self.op("complex.re", part, [value]), self.op("complex.im", part, [value])
+            )
         return value
 
     def to_memory(self, dtype: Any, value: Scalar, element: ir.Type) -> ir.Value:

@@ -21,6 +21,8 @@ Rule = Callable[..., Any]
 
 ELEMENT: dict[str, Rule] = {}
 POINTWISE: set[str] = set()  # result[i] depends on operand[i] only; shapes are equal or ()
+PER_RESULT: set[str] = set()  # the rule takes `number`, which result, and gives only that one
+IDENTITY = frozenset({"copy", "optimization_barrier"})  # results are the operands
 
 
 def rule(*names: str) -> Callable[[Rule], Rule]:
@@ -121,6 +123,17 @@ class _Node:
         self.params, self.out_avals = params, tuple(out_avals)
         self.rule = ELEMENT[name]
 
+    def result_at(self, b: ScalarBuilder, index: tuple[Index, ...], number: int) -> Scalar:
+        if self.name not in PER_RESULT:
+            return self.results_at(b, index)[number]
+        key = (self, index, number)
+        found = b.memo(key)
+        if found is None:
+            aval = self.out_avals[number]
+            found = self.rule(b, self.operands, index, aval, number=number, **self.params)
+            b.scope.memo[key] = found
+        return found
+
     def results_at(self, b: ScalarBuilder, index: tuple[Index, ...]) -> Any:
         key = (self, index)
         found = b.memo(key)
@@ -150,7 +163,7 @@ class Lazy:
 
     def at(self, b: ScalarBuilder, index: tuple[Index, ...]) -> Scalar:
         """The element at an index."""
-        return self.node.results_at(b, index)[self.number]
+        return self.node.result_at(b, index, self.number)
 
     def at_flat(self, b: ScalarBuilder, position: Index) -> Scalar:
         """The element at a row-major position, without a division where the op allows it."""
@@ -158,11 +171,16 @@ class Lazy:
         if node.name == "reshape":
             return node.operands[0].at_flat(b, position)
         shape = self.aval.shape
-        if node.name in POINTWISE and len(shape) > 1:
+        if node.name not in POINTWISE or len(shape) < 2:
+            return self.at(b, delinearize(b, position, shape))
+        key = (node, "flat", position)
+        found = b.memo(key)
+        if found is None:
             flat = [_Flat(x) if x.aval.shape else x for x in node.operands]
             inner = _Node(node.name, flat, node.params, [_flat_aval(a) for a in node.out_avals])
-            return inner.results_at(b, (position,))[self.number]
-        return self.at(b, delinearize(b, position, shape))
+            found = inner.results_at(b, (position,))
+            b.scope.memo[key] = found
+        return found[self.number]
 
 
 class _Flat:
@@ -179,6 +197,18 @@ class _Flat:
 
     def at_flat(self, b: ScalarBuilder, position: Index) -> Scalar:
         return self.array.at_flat(b, position)
+
+
+def flat_is_cheap(array: Any) -> bool:
+    """Whether `at_flat` needs no division: one-dimensional memory, and what is pointwise of it."""
+    if isinstance(array, Memory):
+        return array.flat is not None
+    if not isinstance(array, Lazy):
+        return True
+    node = array.node
+    if node.name == "reshape":
+        return flat_is_cheap(node.operands[0])
+    return node.name in POINTWISE and all(flat_is_cheap(x) for x in node.operands)
 
 
 def _flat_aval(aval: Any) -> Any:
@@ -215,7 +245,7 @@ class Splat:
 
 def apply(
     name: str, operands: Sequence[Any], params: dict[str, Any], out_avals: Sequence[Any]
-) -> list[Lazy]:
+) -> list[Any]:
     """The results of an op as lazy arrays.
 
     Args:
@@ -224,5 +254,7 @@ def apply(
       params: the op's parameters.
       out_avals: one aval per result.
     """
+    if name in IDENTITY:
+        return list(operands)
     node = _Node(name, operands, params, out_avals)
     return [Lazy(node, k) for k in range(len(node.out_avals))]
