@@ -10,10 +10,10 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-
 from jaxc import lax
 from jaxc.core import dtypes
 from jaxc.core.array import Array
+from jaxc.core.placement import device_put
 from jaxc.core.trace import Tracer
 from jaxc.numpy import (
     arithmetic,
@@ -229,9 +229,7 @@ def _to_device(self: Any, device: Any, *, stream: Any = None) -> Any:
     """The array on another device."""
     if stream is not None:
         raise NotImplementedError("stream argument of array.to_device()")
-    import jaxc
-
-    return jaxc.device_put(self, device)
+    return device_put(self, device)
 
 
 def _copy(self: Any) -> Any:

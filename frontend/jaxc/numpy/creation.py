@@ -9,10 +9,10 @@ import operator
 from typing import Any
 
 import numpy as np
-
 from jaxc import errors, lax
 from jaxc.core import dtypes
 from jaxc.core.array import Array
+from jaxc.core.placement import device_put
 from jaxc.core.trace import Tracer, get_aval
 from jaxc.numpy import promotion
 from jaxc.numpy.promotion import check_arraylike, convert
@@ -58,9 +58,7 @@ def array(
 def placed(x: Any, device: Any) -> Any:
     if device is None:
         return x
-    import jaxc
-
-    return jaxc.device_put(x, device)
+    return device_put(x, device)
 
 
 def _from_object(object: Any, dtype: Any, copy: bool | None) -> Any:

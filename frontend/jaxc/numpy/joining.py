@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-
 from jaxc import errors, lax
 from jaxc.core import dtypes
 from jaxc.core.array import Array
@@ -32,6 +31,7 @@ from jaxc.numpy.promotion import (
     ensure_arraylike,
     promote_dtypes,
 )
+from jaxc.transforms.api import vmap
 
 
 def _is_array(x: Any) -> bool:
@@ -114,9 +114,7 @@ def stack(arrays: Any, axis: int = 0, out: None = None, dtype: Any = None) -> An
 
 def _each(tup: Any, fun: Any) -> Any:
     if _is_array(tup):
-        import jaxc
-
-        return jaxc.vmap(fun)(array_of(tup))
+        return vmap(fun)(array_of(tup))
     return [fun(a) for a in tup]
 
 
@@ -189,9 +187,7 @@ def _split(name: str, ary: Any, indices_or_sections: Any, axis: Any) -> list[Any
             raise ValueError("number sections must be larger than 0.")
         part, rest = divmod(length, count)
         if rest and name != "array_split":
-            raise ValueError(
-                f"array split does not result in an equal division: rest is {rest}"
-            )
+            raise ValueError(f"array split does not result in an equal division: rest is {rest}")
         sizes = [part + 1] * rest + [part] * (count - rest)
     # NumPy integers, as JAX's jaxprs print them
     return list(lax.split(x, tuple(np.int64(s) for s in sizes), axis=axis))
@@ -243,7 +239,7 @@ def block(arrays: Any) -> Any:
 
 def _block(nested: Any) -> tuple[Any, int]:
     if isinstance(nested, tuple):
-        raise ValueError("jax.numpy.block does not allow tuples, got {}".format(nested))
+        raise ValueError(f"jax.numpy.block does not allow tuples, got {nested}")
     if not isinstance(nested, list):
         return array_of(nested), 1
     if not nested:
@@ -252,7 +248,9 @@ def _block(nested: Any) -> tuple[Any, int]:
     depth = parts[0][1]
     if any(d != depth for _, d in parts):
         raise ValueError("List depths are mismatched")
-    rank = max(depth, *(x.ndim for x, _ in parts)) if len(parts) > 1 else max(depth, parts[0][0].ndim)
+    rank = (
+        max(depth, *(x.ndim for x, _ in parts)) if len(parts) > 1 else max(depth, parts[0][0].ndim)
+    )
     arrays = [broadcast_to_shape(x, (1,) * (rank - x.ndim) + x.shape) for x, _ in parts]
     return concatenate(arrays, axis=-depth), depth + 1
 
@@ -297,8 +295,8 @@ def insert(arr: Any, obj: Any, values: Any, axis: int | None = None) -> Any:
 def _insert(a: Any, where: Any, values: Any, axis: int) -> Any:
     from jaxc.numpy.ranges import arange
     from jaxc.numpy.selection import clip
-    from jaxc.numpy.sorting import argsort
     from jaxc.numpy.selection import where as choose
+    from jaxc.numpy.sorting import argsort
 
     length, count = a.shape[axis], where.shape[0]
     where = clip(choose(where < 0, where + length, where), 0, length)
@@ -329,7 +327,11 @@ def delete(
     if isinstance(obj, slice):
         drop = np.arange(length)[obj]
     else:
-        if isinstance(obj, Tracer) and obj.to_concrete_value() is None and not assume_unique_indices:
+        if (
+            isinstance(obj, Tracer)
+            and obj.to_concrete_value() is None
+            and not assume_unique_indices
+        ):
             raise errors.ConcretizationTypeError(obj, "'obj' array argument of jnp.delete()")
         if assume_unique_indices:
             return _delete_unique(a, array_of(obj), axis)
@@ -376,5 +378,3 @@ def _delete_unique(a: Any, index: Any, axis: int) -> Any:
     position = arange(length - first.size, dtype=first.dtype)
     position = position + sum(position[:, None] >= first, axis=1, dtype=position.dtype)
     return a[(slice(None),) * axis + (position,)]
-
-

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-
 from jaxc import lax
 from jaxc.core import dtypes
 from jaxc.core.trace import Tracer
@@ -31,6 +30,7 @@ from jaxc.numpy.nested import nested_jit
 from jaxc.numpy.promotion import array_of, check_arraylike, convert, ensure_arraylike
 from jaxc.numpy.ranges import arange, linspace
 from jaxc.numpy.selection import where
+from jaxc.transforms.api import vmap
 
 
 def diag(v: Any, k: int = 0) -> Any:
@@ -300,7 +300,9 @@ def ix_(*args: Any) -> tuple[Any, ...]:
     for k, a in enumerate(args):
         a = array_of(a)
         if a.ndim != 1:
-            raise ValueError(f"Arguments to jax.numpy.ix_ must be 1-dimensional, got shape {a.shape}")
+            raise ValueError(
+                f"Arguments to jax.numpy.ix_ must be 1-dimensional, got shape {a.shape}"
+            )
         if a.dtype == np.dtype(bool):
             raise NotImplementedError("Boolean arguments to jax.numpy.ix_ are not implemented")
         shape = tuple(a.shape[0] if i == k else 1 for i in range(len(args)))
@@ -310,13 +312,11 @@ def ix_(*args: Any) -> tuple[Any, ...]:
 
 def fromfunction(function: Callable, shape: Any, *, dtype: Any = float, **kwargs: Any) -> Any:
     """An array of the function's values at every index."""
-    import jaxc
-
     sizes = canonicalize_shape(shape)
     mapped = function
     for k in range(len(sizes)):
         axes = [0 if i == len(sizes) - 1 - k else None for i in range(len(sizes))]
-        mapped = jaxc.vmap(mapped, in_axes=tuple(axes))
+        mapped = vmap(mapped, in_axes=tuple(axes))
     bound = (lambda *a: mapped(*a)) if not kwargs else None
     if bound is None:
         inner = function
@@ -467,5 +467,3 @@ def ravel_multi_index(
     for a, stride in zip(arrays, strides, strict=True):
         out = out + a * int(stride)
     return array_of(out)
-
-

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-
 from jaxc import lax
 from jaxc.core import dtypes
 from jaxc.numpy import reductions
@@ -18,6 +17,7 @@ from jaxc.numpy.manipulation import broadcast_to, flip
 from jaxc.numpy.nested import nested_jit
 from jaxc.numpy.promotion import array_of, convert, ensure_arraylike
 from jaxc.numpy.ranges import linspace
+from jaxc.transforms.api import vmap
 
 _ALLOWED: dict[str, set[str]] = {
     "constant": {"constant_values"},
@@ -252,7 +252,8 @@ def _pad_stat(array: Any, widths: Any, mode: str, stat_length: Any) -> Any:
             front, back = (_rounded(x) for x in (front, back))
         front, back = (convert(x, array.dtype) for x in (front, back))
         array = lax.concatenate(
-            [repeat(front, int(before), axis=axis), array, repeat(back, int(after), axis=axis)], axis
+            [repeat(front, int(before), axis=axis), array, repeat(back, int(after), axis=axis)],
+            axis,
         )
     return array
 
@@ -270,8 +271,6 @@ def _rounded(x: Any) -> Any:
 
 
 def _pad_callable(array: Any, widths: Any, fun: Callable, **kwargs: Any) -> Any:
-    import jaxc
-
     padded = lax.pad(array, convert(0, array.dtype), tuple((b, a, 0) for b, a in widths))
     for axis in range(padded.ndim):
         width = tuple(int(w) for w in widths[axis])
@@ -283,7 +282,7 @@ def _pad_callable(array: Any, widths: Any, fun: Callable, **kwargs: Any) -> Any:
         moved = lax.transpose(padded, (*(i for i in range(padded.ndim) if i != axis), axis))
         if padded.ndim > 1:
             flat = moved.reshape(-1, padded.shape[axis])
-            rows = jaxc.vmap(on_vector)(flat).reshape(moved.shape)
+            rows = vmap(on_vector)(flat).reshape(moved.shape)
         else:
             rows = on_vector(moved)
         order = list(range(padded.ndim - 1))

@@ -11,9 +11,10 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-
 from jaxc.numpy.manipulation import expand_dims, squeeze
 from jaxc.numpy.promotion import array_of, canonicalize_axis, check_arraylike
+from jaxc.transforms.api import vmap
+from jaxc.tree_util import tree_map
 
 _DIM = r"\w+"
 _DIMS = f"(?:{_DIM}(?:,{_DIM})*)?"
@@ -44,7 +45,9 @@ def _core_sizes(x: Any, core: tuple[str, ...], sizes: dict[str, int], where: str
             )
 
 
-def vectorize(pyfunc: Callable, *, excluded: Any = frozenset(), signature: str | None = None) -> Any:
+def vectorize(
+    pyfunc: Callable, *, excluded: Any = frozenset(), signature: str | None = None
+) -> Any:
     """A function of scalars (or of the signature's core arrays) mapped over leading axes.
 
     Example:
@@ -84,8 +87,6 @@ def vectorize(pyfunc: Callable, *, excluded: Any = frozenset(), signature: str |
 
 
 def _call(fun: Callable, values: list[Any], signature: str | None, where: str) -> Any:
-    import jaxc
-
     check_arraylike("vectorize", *(v for v in values if v is not None), none_ok=True)
     arrays = [None if v is None else array_of(v) for v in values]
     if signature is None:
@@ -120,14 +121,14 @@ def _call(fun: Callable, values: list[Any], signature: str | None, where: str) -
     for in_axes in while_axes:
         if all(i is None for i in in_axes):
             continue
-        mapped = jaxc.vmap(mapped, in_axes=tuple(in_axes))
+        mapped = vmap(mapped, in_axes=tuple(in_axes))
     out = mapped(*squeezed)
     unit = tuple(
         i for i in range(len(batch)) if all(a is None for a in while_axes[len(batch) - 1 - i])
     )
     if not unit:
         return out
-    return jaxc.tree_util.tree_map(lambda o: expand_dims(o, unit), out)
+    return tree_map(lambda o: expand_dims(o, unit), out)
 
 
 def _checked(fun: Callable, outputs: Any, sizes: dict[str, int], where: str) -> Callable:
@@ -162,8 +163,6 @@ def _as_arrays(out: Any) -> Any:
 
 def apply_along_axis(func1d: Callable, axis: int, arr: Any, *args: Any, **kwargs: Any) -> Any:
     """A function of vectors applied to every vector along an axis."""
-    import jaxc
-
     check_arraylike("apply_along_axis", arr)
     arr = array_of(arr)
     axis = canonicalize_axis(axis, arr.ndim)
@@ -172,9 +171,9 @@ def apply_along_axis(func1d: Callable, axis: int, arr: Any, *args: Any, **kwargs
         return func1d(x, *args, **kwargs)
 
     for i in range(1, arr.ndim - axis):
-        fun = jaxc.vmap(fun, in_axes=i, out_axes=-1)
+        fun = vmap(fun, in_axes=i, out_axes=-1)
     for _ in range(axis):
-        fun = jaxc.vmap(fun, in_axes=0, out_axes=0)
+        fun = vmap(fun, in_axes=0, out_axes=0)
     return fun(arr)
 
 
