@@ -103,7 +103,7 @@ def broadcast_in_dim_numpy(x, *, shape, broadcast_dimensions, sharding=None):
 def reshape_infer(x, *, new_sizes, dimensions, sharding):
     check_shapelike("reshape", "new_sizes", new_sizes)
     if math.prod(new_sizes) != x.size:
-        raise TypeError(
+        raise ValueError(  # as the compiler of JAX does; jnp.reshape checks before
             f"reshape: cannot reshape array of shape {x.shape} (size {x.size}) into shape "
             f"{tuple(new_sizes)} (size {math.prod(new_sizes)})."
         )

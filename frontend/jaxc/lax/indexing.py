@@ -69,7 +69,7 @@ def _elements(x: Any) -> list[Any]:
     size = shape_of(x)[0]
     index = primitive("slice")
     return [
-        squeeze(index.bind(x, start_indices=(i,), limit_indices=(i + 1,), strides=None), (0,))
+        squeeze(index.bind(x, start_indices=(i,), limit_indices=(i + 1,), strides=(1,)), (0,))
         for i in range(size)
     ]
 

@@ -348,6 +348,8 @@ def squeeze(array: Any, dimensions: Sequence[int]) -> Any:
 def expand_dims(array: Any, dimensions: Sequence[int]) -> Any:
     """`array` with dimensions of size one at the given positions of the result."""
     shape = shape_of(array)
+    if not len(dimensions):
+        return as_array(array)
     ndim = len(shape) + len(dimensions)
     dims = {canonicalize_axis(d, ndim) for d in dimensions}
     if len(dims) != len(dimensions):

@@ -73,7 +73,7 @@ def top_k(operand: Any, k: int, *, axis: int = -1) -> Any:
     k = operator.index(k)
     if k < 0:
         raise ValueError(f"k argument to top_k must be nonnegative, got {k}")
-    axis = canonicalize_axis(axis, ndim_of(operand)) if ndim_of(operand) else axis
+    axis = canonicalize_axis(axis, ndim_of(operand))
     return top_k_p.bind(operand, k=k, axis=axis)
 
 
