@@ -327,6 +327,9 @@ def raw(x: Any) -> np.ndarray:
     if isinstance(x, np.ndarray):
         found = dtypes.canonicalize_dtype(x.dtype)
         return x if found == x.dtype else x.astype(found)
+    if isinstance(x, np.generic):
+        found = dtypes.canonicalize_dtype(x.dtype)
+        return np.asarray(x) if found == x.dtype else np.asarray(x, dtype=found)
     if hasattr(x, "__jax_array__"):
         return raw(x.__jax_array__())
     return np.asarray(x, dtype=get_aval(x).dtype)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -67,11 +68,17 @@ class _Overrides(threading.local):
 
 
 class Config:
-    """The flags; `jax.config`. Unknown names raise AttributeError, as JAX's do."""
+    """The flags; `jax.config`. Unknown names raise AttributeError, as JAX's do.
+
+    A flag is a plain attribute (every eager operation reads some) except while some thread overrides
+    it: then the attribute is taken away and `__getattr__` looks at the thread's overrides.
+    """
 
     def __init__(self) -> None:
         self._values = {k: _from_environment(k, v) for k, v in _DEFAULTS.items()}
         self._overrides = _Overrides()
+        self._overriding: Counter[str] = Counter()  # by any thread
+        self.__dict__.update(self._values)
         self._listeners: list[Callable[[], None]] = []
 
     def __getattr__(self, name: str) -> Any:
@@ -94,6 +101,7 @@ class Config:
         if isinstance(_DEFAULTS[name], bool):
             value = bool(value)
         self._values[name] = value
+        self._publish(name)
         self._notify()
 
     def read(self, name: str) -> Any:
@@ -111,6 +119,12 @@ class Config:
         """Call `listener` after every change (to refresh cached readings of flags)."""
         self._listeners.append(listener)
 
+    def _publish(self, name: str) -> None:
+        if self._overriding[name]:
+            self.__dict__.pop(name, None)
+        else:
+            self.__dict__[name] = self._values[name]
+
     def _notify(self) -> None:
         for listener in self._listeners:
             listener()
@@ -122,6 +136,8 @@ class Config:
         absent = object()
         before = overrides.get(name, absent)
         overrides[name] = value
+        self._overriding[name] += 1
+        self._publish(name)
         self._notify()
         try:
             yield
@@ -130,6 +146,8 @@ class Config:
                 del overrides[name]
             else:
                 overrides[name] = before
+            self._overriding[name] -= 1
+            self._publish(name)
             self._notify()
 
     def trace_context(self) -> tuple[Any, ...]:

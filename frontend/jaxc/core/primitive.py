@@ -6,6 +6,8 @@ Must not import transforms: their rules live in tables keyed by primitive.
 
 from __future__ import annotations
 
+import contextvars
+import threading
 from typing import Any
 
 import numpy as np
@@ -17,7 +19,35 @@ from jaxc.core.trace import _state, get_aval
 from jaxc_compiler.opset.avals import ShapedArray
 from jaxc_compiler.opset.op import OPS, Op
 
-_quiet = {"all": "ignore"}
+
+class _Quiet(threading.local):
+    """A context in which NumPy does not warn: entering one made before is cheaper than errstate."""
+
+    def __init__(self) -> None:
+        context = contextvars.copy_context()
+        context.run(np.seterr, all="ignore")
+        self.run = context.run
+
+
+_quiet = _Quiet()
+
+
+def quietly(kernel: Any, *values: Any, **params: Any) -> Any:
+    """Call a kernel without NumPy's warnings. The kernel must not call back into user code."""
+    return _quiet.run(kernel, *values, **params)
+
+
+def _operands(args: tuple[Any, ...]) -> tuple[list[ShapedArray], list[np.ndarray]]:
+    avals, values = [], []
+    for a in args:
+        if type(a) is Array:
+            value = a._value
+            avals.append(a.aval)
+            values.append(a._fetch() if value is None else value)
+        else:
+            avals.append(get_aval(a))
+            values.append(raw(a))
+    return avals, values
 
 
 class Primitive:
@@ -55,7 +85,7 @@ class Primitive:
     def abstract_eval(self, *avals: ShapedArray, **params: Any) -> Any:
         """The results' avals (a list if `multiple_results`), cached by avals and params."""
         try:
-            key = (avals, tuple(params.items()))
+            key = (avals, *params.items()) if params else avals
             found = self._avals.get(key)
         except TypeError:  # an unhashable parameter
             return self.op.infer(*avals, **params)
@@ -66,19 +96,18 @@ class Primitive:
         return found
 
     def _run(self, *args: Any, **params: Any) -> Any:
-        aval = self.abstract_eval(*[get_aval(a) for a in args], **params)
-        with np.errstate(all="ignore"):
-            value = self.kernel(*[raw(a) for a in args], **params)  # type: ignore[misc]
-        out = wrap(value, aval)
-        if config._values["jax_debug_nans"]:
+        avals, values = _operands(args)
+        aval = self.abstract_eval(*avals, **params)
+        out = wrap(quietly(self.kernel, *values, **params), aval)
+        if config.jax_debug_nans:
             check_nans(self.name, (out,))
         return out
 
     def _run_many(self, *args: Any, **params: Any) -> Any:
-        avals = self.abstract_eval(*[get_aval(a) for a in args], **params)
-        with np.errstate(all="ignore"):
-            values = self.kernel(*[raw(a) for a in args], **params)  # type: ignore[misc]
-        return [wrap(v, a) for v, a in zip(values, avals, strict=True)]
+        avals, values = _operands(args)
+        out_avals = self.abstract_eval(*avals, **params)
+        outs = quietly(self.kernel, *values, **params)
+        return [wrap(v, a) for v, a in zip(outs, out_avals, strict=True)]
 
     def __repr__(self) -> str:
         return self.name

@@ -18,6 +18,7 @@ _HIDDEN_IF_NONE = {
     "accuracy": ("cbrt", "cos", "exp", "exp2", "expm1", "log", "log1p", "logistic", "rsqrt", "sin",
                  "sqrt", "tan", "tanh"),
     "sharding": ("broadcast_in_dim", "convert_element_type"),
+    "out_dtype": ("mul",),
     "precision": ("dot_general",),
     "out_sharding": ("dot_general",),
     "preferred_element_type": ("dot_general",),
@@ -36,12 +37,13 @@ class _Names:
     def __init__(self) -> None:
         self.names: dict[Var, str] = {}
         self.shared: dict[Jaxpr, str] = {}
+        self.dropped: set[Var] = set()  # unused results of the outermost equations: printed `_`
         self.fresh = (
             name for i in itertools.count() if (name := _letters(i)) not in self.shared.values()
         )
 
     def of(self, var: Var) -> str:
-        if type(var) is DropVar:
+        if var in self.dropped:
             return "_"
         found = self.names.get(var)
         if found is None:
@@ -73,6 +75,7 @@ def format_jaxpr(jaxpr: Jaxpr | ClosedJaxpr, width: int = 80, **_: Any) -> str:
     top = jaxpr.jaxpr if isinstance(jaxpr, ClosedJaxpr) else jaxpr
     names = _Names()
     names.shared = _shared_jaxprs(top)
+    names.dropped = {v for e in top.eqns for v in e.outvars if type(v) is DropVar}
     docs = [
         concat((text(f"let {name} = "), _skeleton(shared, names), text(" in"), line()))
         for shared, name in names.shared.items()

@@ -284,6 +284,17 @@ def axis_size(name: Any) -> int:
 
 # ---- avals of values ----------------------------------------------------------------------------
 
+def _both_modes(dtype: np.dtype) -> tuple[ShapedArray, ShapedArray]:
+    narrow = dtypes._DTYPE32.get(dtype, dtype)
+    return ShapedArray((), narrow), ShapedArray((), dtype)
+
+
+# NumPy scalar type -> its aval without and with x64
+_numpy_scalar_avals: dict[type, tuple[ShapedArray, ShapedArray]] = {
+    np.dtype(name).type: _both_modes(np.dtype(name))
+    for name in ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64",
+                 "float16", "float32", "float64", "complex64", "complex128")
+}  # fmt: skip
 _scalar_avals: dict[tuple[type, bool], ShapedArray] = {}
 aval_handlers: dict[type, Any] = {}  # other array types register a function value -> aval here
 
@@ -294,10 +305,13 @@ def get_aval(x: Any) -> ShapedArray:
     Raises:
       TypeError: for values that are no arrays.
     """
+    kind = type(x)
+    found = _numpy_scalar_avals.get(kind)
+    if found is not None:
+        return found[dtypes.config.jax_enable_x64]
     aval = getattr(x, "aval", None)
     if aval is not None:
         return aval
-    kind = type(x)
     if kind in (bool, int, float, complex):
         key = (kind, dtypes.config.jax_enable_x64)
         if kind is int and not _fits(x):

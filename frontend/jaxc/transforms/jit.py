@@ -481,7 +481,9 @@ def transpose_jaxpr(
             found.append([type(o) is not ad.Zero for o in outs])
             return [o for o in outs if type(o) is not ad.Zero]
 
-        return trace_to_jaxpr(fun, res_avals + ct_avals, closed.jaxpr.debug_info), found[0]
+        traced = trace_to_jaxpr(fun, res_avals + ct_avals, closed.jaxpr.debug_info)
+        pruned, _ = pe.dce_closed(traced, [True] * len(traced.out_avals), True)
+        return pruned, found[0]
 
     return memoize(_transpose_cache, closed, (tuple(linear), tuple(nonzero_ct)), make)
 

@@ -151,18 +151,17 @@ pe.partial_eval_rules[scan_p] = scan_partial_eval
 def scan_transpose(cts: Any, *args: Any, **params: Any) -> list[Any]:
     """The scan backwards: carries the cotangents of constants and carry, stacks those of xs."""
     body, nc, nk = params["jaxpr"], params["num_consts"], params["num_carry"]
-    linear = [ad.is_undefined_primal(a) for a in args]
-    const_lin, carry_lin, xs_lin = split3(linear, nc, nk)
-    consts, init, xs = split3(args, nc, nk)
-    if not all(carry_lin):
-        raise NotImplementedError("scan: transpose with a carry that is not linear")
+    asked = [ad.is_undefined_primal(a) for a in args]
+    const_lin, _, xs_lin = split3(asked, nc, nk)
+    linear = [*const_lin, *[True] * nk, *xs_lin]  # a carry may start at a known zero
+    consts, _, xs = split3(args, nc, nk)
     ct_carry = [ad.instantiate_zeros(ct) for ct in cts[:nk]]
     ct_ys = cts[nk:]
     ys_nz = [type(ct) is not ad.Zero for ct in ct_ys]
     res_consts = [c for c, lin in zip(consts, const_lin) if not lin]
     res_xs = [x for x, lin in zip(xs, xs_lin) if not lin]
     back, nonzero_out = transpose_jaxpr(body, linear, [True] * nk + ys_nz)
-    lin_avals = [ad.tangent_aval(a.aval) for a in args if ad.is_undefined_primal(a)]
+    lin_avals = [ad.tangent_aval(get_aval(a)) for a, lin in zip(args, linear) if lin]
     lin_avals = [*lin_avals[: sum(const_lin) + nk],
                  *(a.update(shape=a.shape[1:]) for a in lin_avals[sum(const_lin) + nk :])]
     n_c, n_rc = sum(const_lin), len(res_consts)
@@ -187,7 +186,8 @@ def scan_transpose(cts: Any, *args: Any, **params: Any) -> list[Any]:
     flipped = params | {"reverse": not params["reverse"]}
     outs = _bind(res_consts, carry, [*given, *res_xs], traced, flipped)
     found = iter(outs)
-    return [next(found) if lin else None for lin in linear]
+    all_cts = [next(found) if lin else None for lin in linear]
+    return [ct if a else None for ct, a in zip(all_cts, asked)]
 
 
 ad.primitive_transposes[scan_p] = scan_transpose

@@ -77,7 +77,7 @@ def scan(
             init_flat = promoted
             closed, consts, (carry_tree, y_tree) = trace(init_flat)
     before, after = avals_of(init_flat), closed.out_avals[: carry_tree.num_leaves]
-    if carry_tree != init_tree or not all(map(typematch, before, after)):
+    if carry_tree != init_tree or not all(typematch(a, b) for a, b in zip(before, after)):
         raise TypeError(describe_mismatch("scan body function carry input and carry output",
                                           init_tree, carry_tree, before, after))
     outs = scan_p.bind(
