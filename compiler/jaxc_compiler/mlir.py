@@ -194,12 +194,28 @@ def _buffer(value: np.ndarray) -> np.ndarray:
     return value
 
 
+def array_attr(value: np.ndarray) -> ir.Attribute:
+    """An array as an attribute that `constant_array` can read.
+
+    The bindings cannot read dense attributes of complex numbers: these are kept as pairs of floats.
+    """
+    value = np.asarray(value, order="C")
+    if value.dtype.kind != "c":
+        return dense(value)
+    part = np.dtype(f"f{value.dtype.itemsize // 2}")
+    return ir.DictAttr.get({"complex": dense(value.reshape(*value.shape, 1).view(part))})
+
+
 def constant_array(attr: ir.Attribute) -> np.ndarray:
-    """The value of a dense attribute as an array that owns its memory."""
+    """The value of an `array_attr` as an array that owns its memory."""
+    if isinstance(attr, ir.DictAttr):
+        pairs = constant_array(attr["complex"])
+        whole = np.dtype(f"c{pairs.dtype.itemsize * 2}")
+        return np.ascontiguousarray(pairs).view(whole).reshape(pairs.shape[:-1])
     aval = aval_of(attr.type)
     try:
         view = np.asarray(memoryview(attr))
-    except (BufferError, ValueError):  # bf16, fp8 and complex have no buffer format
+    except (BufferError, ValueError):  # bf16 and fp8 have no buffer format
         return _array_from_text(str(attr), aval)
     return np.array(view, dtype=aval.dtype).reshape(aval.shape)
 
@@ -208,10 +224,6 @@ def _array_from_text(text: str, aval: ShapedArray) -> np.ndarray:
     body = text[len("dense<") : text.rindex("> :")]
     if body.startswith('"0x'):  # how MLIR prints arrays of more than 100 elements
         data = np.frombuffer(bytes.fromhex(body[3:-1]), dtype=aval.dtype)
-    elif aval.dtype.kind == "c":
-        part = np.dtype(f"f{aval.dtype.itemsize // 2}")
-        words = re.findall(r"[^][(),\s]+", body)
-        data = np.array([_parse_float(w, part) for w in words], part).view(aval.dtype)
     else:
         words = re.findall(r"[^][,\s]+", body)
         data = np.array([_parse_float(w, aval.dtype) for w in words], aval.dtype)
@@ -253,7 +265,7 @@ def to_attr(value: Any) -> ir.Attribute:
     if isinstance(value, np.dtype | KeyDtype):
         return ir.TypeAttr.get(scalar_type(value))
     if isinstance(value, np.ndarray | np.generic):
-        return dense(np.asarray(value))
+        return array_attr(np.asarray(value))
     if isinstance(value, enum.Enum):
         return ir.DictAttr.get({"enum": _name_attr(kind), "member": to_attr(value.name)})
     if hasattr(value, "_fields"):
@@ -297,6 +309,8 @@ def from_attr(attr: ir.Attribute) -> Any:
 
 def _from_dict(attr: ir.DictAttr) -> Any:
     fields = {named.name: named.attr for named in attr}
+    if "complex" in fields:
+        return constant_array(attr)
     if "list" in fields:
         return list(from_attr(fields["list"]))
     if "int" in fields:

@@ -102,8 +102,9 @@ def _arity(op: Op) -> int | None:
 
 def constant(value: np.ndarray) -> ir.Value:
     """A `lax.constant` at the current insertion point."""
-    attr = mlir.dense(np.asarray(value))
-    return definition.build("lax.constant", [attr.type], [], {"value": attr}).results[0]
+    value = np.asarray(value)
+    attributes = {"value": mlir.array_attr(value)}
+    return definition.build("lax.constant", [mlir.tensor_type(value)], [], attributes).results[0]
 
 
 def build(name: str, operands: list[ir.Value], **params: Any) -> list[ir.Value]:
