@@ -10,11 +10,13 @@ from typing import Any
 
 import numpy as np
 from jaxc.core import dtypes
+from jaxc.core.jaxpr import is_literalable
 from jaxc.core.primitive import primitive
-from jaxc.core.trace import get_aval
+from jaxc.core.trace import Tracer, eval_context, get_aval
 from jaxc.lax.binary import bitwise_and, eq, gt, lt
 from jaxc.lax.shape import broadcast, broadcast_in_dim, cast, const, full_like, shape_of
 from jaxc.transforms import ad, batching
+from jaxc.transforms.staging import staging_rules
 from jaxc.tree_util import tree_flatten, tree_unflatten
 from jaxc_compiler.opset.avals import KeyDtype, ShapedArray, float0
 
@@ -142,6 +144,19 @@ def _convert_transpose(ct: Any, x: Any, *, new_dtype: Any, weak_type: bool, shar
     ]
 
 
+def _convert_staging(trace: Any, args: Any, params: Any) -> Any:
+    """Casts of literals are done at once, and casts to the same type leave no equation."""
+    (x,) = args
+    aval = get_aval(x)
+    if aval.dtype == params["new_dtype"] and aval.weak_type == params["weak_type"]:
+        return x
+    if isinstance(x, Tracer) or not is_literalable(x):
+        return trace.record(convert_element_type_p, args, params)
+    with eval_context():
+        return convert_element_type_p.bind(x, **params)
+
+
+staging_rules[convert_element_type_p] = _convert_staging
 ad.defjvp2(convert_element_type_p, _convert_jvp)
 ad.primitive_transposes[convert_element_type_p] = _convert_transpose
 batching.defvectorized(convert_element_type_p)

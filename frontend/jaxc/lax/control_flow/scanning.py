@@ -296,7 +296,7 @@ def _take(x: Any, start: int, stop: int, step: int, axis: int) -> Any:
     shape = get_aval(x).shape
     starts = tuple(start if i == axis else 0 for i in range(len(shape)))
     limits = tuple(stop if i == axis else n for i, n in enumerate(shape))
-    strides = None if step == 1 else tuple(step if i == axis else 1 for i in range(len(shape)))
+    strides = tuple(step if i == axis else 1 for i in range(len(shape)))
     return primitive("slice").bind(
         x, start_indices=starts, limit_indices=limits, strides=strides
     )
