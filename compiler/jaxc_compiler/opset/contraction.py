@@ -14,6 +14,7 @@ import numpy as np
 from jaxc_compiler.opset.avals import KeyDtype, ShapedArray, bfloat16
 from jaxc_compiler.opset.elementwise import convert_element_type_numpy
 from jaxc_compiler.opset.op import Sample, define
+from jaxc_compiler.opset.params import DotAlgorithm, DotAlgorithmPreset
 
 # Kernels add these up in float32: a sum in the narrow type would lose nearly all its digits.
 _NARROW = {np.dtype(np.float16), bfloat16}
@@ -55,6 +56,27 @@ def _bits(dtype: np.dtype) -> int:
     return (4 if dtype.kind == "c" else 8) * dtype.itemsize
 
 
+# The presets a CPU runs, and the dtype their operands are first converted to, if any.
+_ALGORITHMS = {
+    DotAlgorithmPreset.DEFAULT: None,
+    DotAlgorithmPreset.F16_F16_F16: np.dtype(np.float16),
+    DotAlgorithmPreset.BF16_BF16_F32: None,
+    DotAlgorithmPreset.BF16_BF16_F32_X3: None,
+    DotAlgorithmPreset.BF16_BF16_F32_X6: None,
+    DotAlgorithmPreset.F32_F32_F32: np.dtype(np.float32),
+    DotAlgorithmPreset.F64_F64_F64: np.dtype(np.float64),
+}
+
+
+def _check_algorithm(precision) -> bool:
+    """Whether `precision` names an algorithm; those a CPU does not run are rejected."""
+    if not isinstance(precision, DotAlgorithm | DotAlgorithmPreset):
+        return False
+    if precision not in _ALGORITHMS:
+        raise ValueError(f"The precision '{precision}' is not supported by dot_general on CPU")
+    return True
+
+
 def _greater(lhs: np.dtype, rhs: np.dtype) -> np.dtype:
     if lhs == rhs:
         return lhs
@@ -64,13 +86,13 @@ def _greater(lhs: np.dtype, rhs: np.dtype) -> np.dtype:
     return lhs if left > right else rhs
 
 
-def _result_dtype(lhs, rhs, preferred) -> np.dtype:
+def _result_dtype(lhs, rhs, preferred, check_width: bool = True) -> np.dtype:
     if isinstance(lhs, KeyDtype) or isinstance(rhs, KeyDtype):
         raise TypeError(f"dot_general does not accept dtypes {lhs}, {rhs}.")
     dtype = _greater(lhs, rhs)
     if preferred is None or preferred == dtype:
         return dtype
-    if not is_floating(dtype) and _bits(np.dtype(preferred)) < _bits(dtype):
+    if check_width and not is_floating(dtype) and _bits(np.dtype(preferred)) < _bits(dtype):
         raise TypeError(
             f"dot_general: preferred_element_type {preferred} must not be narrower than the "
             f"result type {dtype}."
@@ -112,7 +134,8 @@ def dot_general_infer(
         )
     lhs_free = tuple(s for d, s in enumerate(lhs.shape) if d not in (*lhs_contract, *lhs_batch))
     rhs_free = tuple(s for d, s in enumerate(rhs.shape) if d not in (*rhs_contract, *rhs_batch))
-    dtype = _result_dtype(lhs.dtype, rhs.dtype, preferred_element_type)
+    algorithm = _check_algorithm(precision)
+    dtype = _result_dtype(lhs.dtype, rhs.dtype, preferred_element_type, not algorithm)
     weak_type = lhs.weak_type and rhs.weak_type
     return ShapedArray((*batch, *lhs_free, *rhs_free), dtype, weak_type)
 
@@ -127,6 +150,9 @@ def dot_general_numpy(
         dtype = np.dtype(preferred_element_type)
         if _rank(dtype) > _rank(working):
             working = dtype
+    if precision in _ALGORITHMS and _ALGORITHMS[precision] is not None:
+        lhs, rhs = lhs.astype(_ALGORITHMS[precision]), rhs.astype(_ALGORITHMS[precision])
+        working = accumulation_dtype(lhs.dtype)
     if lhs.dtype != working:
         lhs = lhs.astype(working)
     if rhs.dtype != working:

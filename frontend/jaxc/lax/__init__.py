@@ -112,6 +112,7 @@ from jaxc.lax.elementwise import (
     select_n,
     select_n_p,
 )
+from jaxc.lax.gradients import stop_gradient, stop_gradient_p
 from jaxc.lax.indexing import (
     dynamic_index_in_dim,
     dynamic_slice,
@@ -335,6 +336,8 @@ from jaxc.lax.windows import (
 from jaxc_compiler.opset.params import (
     AccuracyMode,
     ConvDimensionNumbers,
+    DotAlgorithm,
+    DotAlgorithmPreset,
     GatherDimensionNumbers,
     GatherScatterMode,
     Precision,

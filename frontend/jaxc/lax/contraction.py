@@ -15,13 +15,13 @@ from jaxc.core.primitive import primitive
 from jaxc.core.trace import get_aval
 from jaxc.lax.shape import cast, shape_of, transpose
 from jaxc.transforms import ad, batching
-from jaxc_compiler.opset.params import Precision
+from jaxc_compiler.opset.params import DotAlgorithm, DotAlgorithmPreset, Precision
 
 dot_general_p = primitive("dot_general")
 
 
-def canonicalize_precision(precision: Any) -> tuple[Precision, Precision] | None:
-    """A `precision` argument as one Precision per operand, or None for the default.
+def canonicalize_precision(precision: Any) -> Any:
+    """A `precision` argument as one Precision per operand, an algorithm, or None for the default.
 
     Raises:
       ValueError: for anything that is no precision.
@@ -31,10 +31,14 @@ def canonicalize_precision(precision: Any) -> tuple[Precision, Precision] | None
         return None if default is None else canonicalize_precision(default)
     if isinstance(precision, Precision):
         return (precision, precision)
+    if isinstance(precision, DotAlgorithm | DotAlgorithmPreset):
+        return precision
     if isinstance(precision, str):
         found = _named_precision(precision)
         if found is not None:
             return (found, found)
+        if precision in DotAlgorithmPreset.__members__:
+            return DotAlgorithmPreset[precision]
     if isinstance(precision, tuple | list) and len(precision) == 2:
         if all(isinstance(p, Precision) for p in precision):
             return tuple(precision)
