@@ -22,7 +22,8 @@ Rule = Callable[..., Any]
 ELEMENT: dict[str, Rule] = {}
 POINTWISE: set[str] = set()  # result[i] depends on operand[i] only; shapes are equal or ()
 PER_RESULT: set[str] = set()  # the rule takes `number`, which result, and gives only that one
-IDENTITY = frozenset({"copy", "optimization_barrier"})  # results are the operands
+# Their results are the operands.
+IDENTITY = frozenset({"copy", "optimization_barrier", "stop_gradient"})
 
 
 def rule(*names: str) -> Callable[[Rule], Rule]:
