@@ -31,6 +31,7 @@ CALLS = {
     "custom_vjp_call": "call_jaxpr",
     "custom_vjp_call_jaxpr": "fun_jaxpr",
 }
+ERASED = {"stop_gradient"}  # says something to transformations only
 DONATED = "jaxc.donated"
 
 
@@ -102,6 +103,8 @@ class _Lowering:
 
     def equation(self, eqn: JaxprEqn, operands: list[ir.Value]) -> Sequence[ir.Value]:
         name = eqn.primitive.name
+        if name in ERASED:
+            return operands
         if name in CALLS:
             jaxpr, consts = _open(eqn.params[CALLS[name]])
             return self.run(jaxpr, [*map(self.constant, consts), *operands])

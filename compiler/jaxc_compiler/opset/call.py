@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from jaxc_compiler.opset.avals import ShapedArray
-from jaxc_compiler.opset.op import define
+from jaxc_compiler.opset.op import Sample, define
 
 
 def jit_infer(*avals: ShapedArray, jaxpr: Any, **_: Any) -> list[ShapedArray]:
@@ -58,4 +58,17 @@ custom_lin = define(
     params=("bwd", "num_residuals", "out_avals"),
     infer=custom_lin_infer,
     multiple_results=True,
+)
+
+
+def stop_gradient_infer(x: ShapedArray) -> ShapedArray:
+    return x
+
+
+stop_gradient = define(
+    "stop_gradient",
+    kind="elementwise",
+    infer=stop_gradient_infer,
+    numpy=lambda x: x,
+    samples=lambda: [Sample((ShapedArray((3,), "float32"),)), Sample((ShapedArray((), "int32"),))],
 )
