@@ -12,6 +12,7 @@ import numpy as np
 from jaxc import lax
 from jaxc.core import dtypes
 from jaxc.core.array import Array
+from jaxc.core.trace import Tracer
 from jaxc.numpy.creation import full_like
 from jaxc.numpy.elementwise import (
     _COMPLEX,
@@ -124,10 +125,11 @@ def power(x1: Any, x2: Any, /) -> Any:
     if type(x2) is int and type(x1) is Array and x1.aval.dtype in _FLOATS:
         return lax.integer_pow(x1, x2)
     check_arraylike("power", x1, x2)
-    if isinstance(x2, int):
+    exponent = _static_exponent(x2)
+    if exponent is not None:
         found = dtypes.to_numeric_dtype(dtype_of(x1))
         base = convert(array_of(x1), found, bool(getattr(array_of(x1), "weak_type", False)))
-        return lax.integer_pow(base, int(x2))
+        return lax.integer_pow(base, exponent)
     base, exponent = promote_args_numeric("power", x1, x2)
     if _is_integer(base):
         return _integer_power(base, exponent)
@@ -139,6 +141,15 @@ def power(x1: Any, x2: Any, /) -> Any:
 
 
 pow = power
+
+
+def _static_exponent(x: Any) -> int | None:
+    """The value of a scalar integer exponent that is known."""
+    if isinstance(x, int):
+        return int(x)
+    if isinstance(x, Tracer) or not hasattr(x, "dtype") or np.ndim(x):
+        return None
+    return int(x) if getattr(x.dtype, "kind", "") in "iu" else None
 
 
 def _integer_power(base: Any, exponent: Any) -> Any:
@@ -176,7 +187,7 @@ def _round_float(x: Any, decimals: int) -> Any:
     if decimals == 0:
         return lax.round(x, nearest)
     found = x.dtype
-    wide = found in (np.dtype(np.float16), dtypes.bfloat16)
+    wide = found == np.dtype(np.float16)
     factor = 10.0**decimals
     compute = np.dtype(np.float32) if wide else found
     x = convert(x, compute) if wide else x
@@ -243,9 +254,7 @@ def modf(x: Any, /, out: None = None) -> tuple[Any, Any]:
 
 
 @nested_jit(static_argnames=("equal_nan",))
-def isclose(
-    a: Any, b: Any, rtol: Any = 1e-05, atol: Any = 1e-08, equal_nan: bool = False
-) -> Any:
+def isclose(a: Any, b: Any, rtol: Any = 1e-05, atol: Any = 1e-08, equal_nan: bool = False) -> Any:
     """Where |a - b| <= atol + rtol * |b|."""
     a, b = promote_args("isclose", a, b)
     if not dtypes.issubdtype(dtype_of(a), np.inexact):
@@ -256,17 +265,13 @@ def isclose(
     rtol, atol = convert(rtol, real), convert(atol, real)
     both_nan = lax.bitwise_and(isnan(a), isnan(b))
     finite = isfinite(b)
-    near = lax.le(
-        absolute(subtract(a, b)), lax.add(atol, multiply(rtol, absolute(b)))
-    )
+    near = lax.le(absolute(subtract(a, b)), lax.add(atol, multiply(rtol, absolute(b))))
     out = lax.bitwise_or(lax.eq(a, b), lax.bitwise_and(finite, near))
     return lax.bitwise_or(out, both_nan) if equal_nan else out
 
 
 @nested_jit(static_argnames=("equal_nan",))
-def allclose(
-    a: Any, b: Any, rtol: Any = 1e-05, atol: Any = 1e-08, equal_nan: bool = False
-) -> Any:
+def allclose(a: Any, b: Any, rtol: Any = 1e-05, atol: Any = 1e-08, equal_nan: bool = False) -> Any:
     """Whether all elements are close."""
     check_arraylike("allclose", a, b)
     from jaxc.numpy.reductions import all
@@ -303,5 +308,3 @@ def array_equiv(a1: Any, a2: Any) -> Any:
     except (TypeError, ValueError):
         return array_of(False)
     return all(lax.eq(*promote_args("array_equiv", a1, a2)))
-
-

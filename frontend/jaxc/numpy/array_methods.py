@@ -108,10 +108,22 @@ def _operators() -> dict[str, Any]:
     table["__getitem__"] = indexing.getitem
     table["__setitem__"] = _setitem
     table["__round__"] = _round
-    table["__contains__"] = lambda self, x: bool(reductions.any(elementwise.equal(self, x)))
+    table["__contains__"] = _contains
     table["__array_namespace__"] = _namespace
     table["__array_module__"] = _array_module
     return table
+
+
+def _contains(self: Any, x: Any) -> bool:
+    if self.ndim != 1:
+        raise ValueError(
+            f"Array.__contains__: search array must be one-dimensional, got arr.shape={self.shape}."
+        )
+    if np.ndim(x) if not hasattr(x, "ndim") else x.ndim:
+        raise ValueError(
+            f"Array.__contains__: query value must be a scalar, got query.shape={x.shape}"
+        )
+    return bool(reductions.any(elementwise.equal(self, x)))
 
 
 def _setitem(self: Any, i: Any, x: Any) -> None:
@@ -178,8 +190,15 @@ def _view(self: Any, dtype: Any = None, type: None = None) -> Any:
         return convert(_view(self, np.uint8), target)
     if source.dtype == np.dtype(bool):
         source = convert(source, np.dtype(np.uint8))
-    if np.dtype(target).kind == "c" or source.dtype.kind == "c":
-        raise NotImplementedError("view() to or from a complex dtype")
+    if source.dtype.kind == "c":
+        parts = lax.concatenate(
+            [lax.expand_dims(p, (p.ndim,)) for p in (lax.real(source), lax.imag(source))],
+            source.ndim,
+        )
+        return _view(parts.reshape(*source.shape[:-1], -1), target)
+    if target.kind == "c":
+        halves = _view(source, np.zeros((), target).real.dtype)
+        return lax.complex(halves[..., 0::2], halves[..., 1::2])
     if old == new:
         return lax.bitcast_convert_type(source, target)
     if (source.shape[-1] * old) % new:
@@ -193,6 +212,19 @@ def _view(self: Any, dtype: Any = None, type: None = None) -> Any:
         return lax.bitcast_convert_type(source, target)
     out = lax.bitcast_convert_type(source, target)
     return out.reshape(*source.shape[:-1], -1)
+
+
+def _byteswap(self: Any, inplace: bool = False) -> Any:
+    """The bytes of every element in reverse order."""
+    if inplace:
+        raise ValueError("Array.byteswap: inplace=True is not supported for JAX arrays")
+    found = self.dtype
+    if found.itemsize == 1:
+        return self
+    if found.kind == "c":
+        return lax.complex(_byteswap(lax.real(self)), _byteswap(lax.imag(self)))
+    words = lax.bitcast_convert_type(self, np.dtype(np.uint8))
+    return lax.bitcast_convert_type(lax.rev(words, (self.ndim,)), found)
 
 
 def _item(self: Any, *args: Any) -> Any:
@@ -255,6 +287,7 @@ _METHODS: dict[str, Callable] = {
     "argpartition": sorting.argpartition,
     "argsort": sorting.argsort,
     "astype": _astype,
+    "byteswap": _byteswap,
     "choose": selection.choose,
     "clip": _clip,
     "compress": _compress,

@@ -114,7 +114,9 @@ class _IndexUpdateRef:
         def scatter(x, indices, y, numbers, **kwargs):
             return lax.scatter_apply(x, indices, func, numbers, update_shape=y.shape, **kwargs)
 
-        return scatter_update(self.array, self.index, _zero_like(self.array), scatter, None, **options)
+        return scatter_update(
+            self.array, self.index, _zero_like(self.array), scatter, None, **options
+        )
 
 
 def _zero_like(x: Any) -> Any:
@@ -206,8 +208,7 @@ def _spread(y: Any, shape: tuple[int, ...]) -> Any:
         y = lax.squeeze(y, (0,))
     if y.ndim > len(shape):
         raise ValueError(
-            "Cannot broadcast to shape with fewer dimensions: "
-            f"arr_shape={y.shape} shape={shape}"
+            f"Cannot broadcast to shape with fewer dimensions: arr_shape={y.shape} shape={shape}"
         )
     return broadcast_to_shape(y, shape)
 
@@ -246,5 +247,7 @@ def _eager_update(x: Array, parsed: Parsed, y: Any, host_op: Any) -> Any:
             target[...] = value
         else:
             host_op(target, value, out=target, casting="unsafe")
-    weak = x.aval.weak_type and bool(getattr(y, "weak_type", True)) and not isinstance(y, np.generic)
+    weak = (
+        x.aval.weak_type and bool(getattr(y, "weak_type", True)) and not isinstance(y, np.generic)
+    )
     return wrap(out, x.aval if weak or not x.aval.weak_type else x.aval.strip_weak_type())

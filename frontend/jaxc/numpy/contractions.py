@@ -263,7 +263,13 @@ def cross(
 
 
 def vecdot(
-    x1: Any, x2: Any, /, *, axis: int = -1, precision: Any = None, preferred_element_type: Any = None
+    x1: Any,
+    x2: Any,
+    /,
+    *,
+    axis: int = -1,
+    precision: Any = None,
+    preferred_element_type: Any = None,
 ) -> Any:
     """Product of vectors along an axis, the first conjugated, broadcast over the others."""
     x1, x2 = ensure_arraylike("vecdot", x1, x2)

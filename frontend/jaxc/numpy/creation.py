@@ -79,8 +79,8 @@ def _from_object(object: Any, dtype: Any, copy: bool | None) -> Any:
 
 
 def _from_scalar(value: Any, dtype: Any) -> Array:
-    aval = get_aval(value)
     if dtype is None:
+        aval = get_aval(value)
         return Array(np.asarray(value, aval.dtype), aval)
     if isinstance(dtype, KeyDtype):
         raise TypeError(f"Cannot make an array of dtype {dtype} from {value!r}")
@@ -301,7 +301,14 @@ def _like(name: str, a: Any, value: Any, dtype: Any, shape: Any, device: Any) ->
     weak = dtype is None and bool(getattr(aval, "weak_type", False))
     found = dtypes.canonicalize_dtype(aval.dtype) if dtype is None else dtype
     shape = tuple(aval.shape) if shape is None else shape
-    if isinstance(found, KeyDtype) or type(value) not in _PYTHON_SCALARS:
+    if isinstance(found, KeyDtype):
+        if isinstance(value, Tracer):
+            raise TypeError(f"{name}: cannot fill keys with a traced value")
+        words = np.full(shape + found.key_shape, np.asarray(value), np.uint32)
+        return Array(words, get_aval(0).update(shape=shape, dtype=found, weak_type=False))
+    if type(value) is int and found.kind in "iu" and not weak:
+        value = promotion.wrap_int(value, found, check=False)
+    if type(value) not in _PYTHON_SCALARS:
         return placed(promotion.array_of(lax.full(shape, value, found)), device)
     return placed(promotion.array_of(lax.full(shape, convert(value, found, weak))), device)
 

@@ -195,11 +195,16 @@ def trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Any:
     if x is None:
         check_arraylike("trapezoid", y)
         (y,) = promote_dtypes_inexact(y)
-        y = moveaxis(y, axis, -1)
-        ends = y[..., 0] + y[..., -1]
-        return dx * (sum(y, -1) - 0.5 * ends)
-    check_arraylike("trapezoid", y, x)
-    y, x = promote_dtypes_inexact(y, x)
+        step = convert(array_of(dx), y.dtype)
+    else:
+        check_arraylike("trapezoid", y, x)
+        y, x = promote_dtypes_inexact(y, x)
+        step = diff(x) if x.ndim == 1 else diff(x, axis=axis)
     y = moveaxis(y, axis, -1)
-    step = diff(x) if x.ndim == 1 else moveaxis(diff(x, axis=axis), axis, -1)
+    if step.ndim == 0:
+        total = sum(y, -1)
+        half = convert(0.5, y.dtype)
+        return lax.mul(step, lax.sub(total, lax.mul(half, lax.add(y[..., 0], y[..., -1]))))
+    if step.ndim > 1:
+        step = moveaxis(step, axis, -1)
     return 0.5 * sum(step * (y[..., 1:] + y[..., :-1]), -1)

@@ -187,4 +187,3 @@ def _without_unit_dims(lhs: Any, lhs_names: str, rhs: Any, rhs_names: str) -> An
     new_lhs = drop(lhs, lhs_names, rhs, rhs_names)
     new_rhs = drop(rhs, rhs_names, lhs, lhs_names)
     return (*new_lhs, *new_rhs)
-

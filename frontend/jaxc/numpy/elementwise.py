@@ -404,5 +404,3 @@ def isreal(x: Any) -> Any:
     """Where the imaginary part is zero."""
     x = ensure_arraylike("isreal", x)
     return lax.eq(imag(x), convert(0, _real_dtype(x)))
-
-

@@ -75,7 +75,7 @@ def isdtype(dtype: Any, kind: Any) -> bool:
         "complex floating": (np.complexfloating,),
         "numeric": (np.integer, np.floating, np.complexfloating),
     }
-    found = dtypes.dtype(dtype)
+    found = dtypes.to_dtype(dtype) if isinstance(dtype, type | str) else dtypes.dtype(dtype)
     options = kind if isinstance(kind, tuple) else (kind,)
     for option in options:
         if isinstance(option, str):
@@ -83,6 +83,6 @@ def isdtype(dtype: Any, kind: Any) -> bool:
                 raise ValueError(f"Unrecognized kind='{option}' expected one of {list(kinds)}")
             if any(dtypes.issubdtype(found, k) for k in kinds[option]):
                 return True
-        elif found == dtypes.dtype(option):
+        elif found == dtypes.to_dtype(option):
             return True
     return False

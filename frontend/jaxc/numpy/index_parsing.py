@@ -36,10 +36,13 @@ class Parsed:
     Attributes:
       entries: None (new axis), Span, int, or an integer array (host or traced).
       new_axes_of_x: where x gets a unit axis first (scalar bools index those).
+      dots: the entry before which an Ellipsis that stands for no axis was written (else None);
+        it separates index arrays.
     """
 
     entries: list[Any]
     new_axes_of_x: list[int]
+    dots: int | None = None
 
     @property
     def advanced(self) -> bool:
@@ -90,11 +93,14 @@ def parse(idx: Any, shape: tuple[int, ...]) -> Parsed:
         raise IndexError("an index can only have a single ellipsis ('...')")
     rest = [slice(None)] * (len(shape) - used)
     at = dots[0] if dots else len(items)
+    dotted = bool(dots) and not rest
     items = items[:at] + rest + items[at + 1 :]
     entries: list[Any] = []
     new_axes: list[int] = []
-    axis = 0
+    axis, dots_entry = 0, None
     for position, item in enumerate(items):
+        if dotted and position == at:
+            dots_entry = len(entries)
         if item is None:
             entries.append(None)
         elif _is_scalar_bool(item):
@@ -106,7 +112,7 @@ def parse(idx: Any, shape: tuple[int, ...]) -> Parsed:
         else:
             entries.append(_entry(item, shape[axis], axis))
             axis += 1
-    return Parsed(entries, new_axes)
+    return Parsed(entries, new_axes, dots_entry)
 
 
 def _checked(item: Any, idx: Any) -> Any:
@@ -125,9 +131,7 @@ def _checked(item: Any, idx: Any) -> Any:
         return item if isinstance(item, bool) else int(item)
     if isinstance(item, float | complex):
         kind = np.result_type(item).name
-        raise TypeError(
-            f"Indexer must have integer or boolean type, got indexer with type {kind}"
-        )
+        raise TypeError(f"Indexer must have integer or boolean type, got indexer with type {kind}")
     if _is_array(item):
         if not (dtypes.issubdtype(item.dtype, np.integer) or item.dtype == np.dtype(bool)):
             raise TypeError(
@@ -274,7 +278,7 @@ def plan_gather(parsed: Parsed, x_shape: tuple[int, ...], wrap_negative: bool) -
     arrays = [k for k, e in enumerate(entries) if not (e is None or isinstance(e, Span))]
     if not parsed.advanced:
         arrays = []
-    joint, first = _joint_indices(entries, arrays, axes, x_shape, wrap_negative)
+    joint, first = _joint_indices(entries, arrays, axes, x_shape, wrap_negative, parsed.dots)
     build = _Builder()
     for k, entry in enumerate(entries):
         if arrays and k == first:
@@ -300,11 +304,11 @@ def plan_gather(parsed: Parsed, x_shape: tuple[int, ...], wrap_negative: bool) -
     )
 
 
-def _joint_indices(entries, arrays, axes, x_shape, wrap_negative):
+def _joint_indices(entries, arrays, axes, x_shape, wrap_negative, dots):
     """Index arrays broadcast together, and the entry before which their dimensions go."""
     if not arrays:
         return [], -1
-    contiguous = all(b - a == 1 for a, b in zip(arrays[:-1], arrays[1:], strict=True))
+    contiguous = all(b - a == 1 and b != dots for a, b in zip(arrays[:-1], arrays[1:], strict=True))
     first = arrays[0] if contiguous else 0
     found = []
     for k in arrays:

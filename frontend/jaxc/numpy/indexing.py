@@ -101,7 +101,9 @@ def _eager_getitem(x: Array, parsed: Parsed) -> Any:
     shape = x.aval.shape
     index: list[Any] = []
     axis = 0
-    for entry in parsed.entries:
+    for k, entry in enumerate(parsed.entries):
+        if k == parsed.dots:
+            index.append(Ellipsis)
         if entry is None:
             index.append(None)
             continue
@@ -352,6 +354,8 @@ def _take_along_axis(arr, indices, axis=-1, mode=None, fill_value=None,
         raise ValueError("indices and arr must have the same number of dimensions; "
                          f"{idx.ndim} vs. {rank}")  # fmt: skip
     axis = canonicalize_axis(axis, rank)
+    if mode == "one_hot":  # out of bounds indices match nothing
+        mode, fill_value = "fill", 0
     found = gather_mode("fill" if mode is None else mode)
     a, idx = _matched(a, idx, axis)
     size = a.shape[axis]
@@ -385,9 +389,7 @@ def _matched(a: Any, idx: Any, axis: int) -> tuple[Any, Any]:
     return broadcast_to_shape(a, sizes), idx
 
 
-def put(
-    a: Any, ind: Any, v: Any, mode: str | None = None, *, inplace: bool = True
-) -> Any:
+def put(a: Any, ind: Any, v: Any, mode: str | None = None, *, inplace: bool = True) -> Any:
     """`a` with the elements at flat indices replaced (in a copy)."""
     _need_copy("put", inplace)
     a, ind, v = ensure_arraylike("put", a, ind, v)
@@ -454,4 +456,3 @@ def place(arr: Any, mask: Any, vals: Any, *, inplace: bool = True) -> Any:
 
     values = resize(vals.reshape(-1), at.shape)
     return data.reshape(-1).at[at].set(values, mode="drop").reshape(data.shape)
-

@@ -33,7 +33,6 @@ from jaxc.numpy.promotion import (
 )
 
 
-
 def shape(a: Any) -> tuple[int, ...]:
     """Sizes of the dimensions."""
     if hasattr(a, "shape"):
@@ -234,7 +233,9 @@ def matrix_transpose(x: Any, /) -> Any:
     """The last two axes swapped."""
     x = ensure_arraylike("matrix_transpose", x)
     if x.ndim < 2:
-        raise ValueError(f"x must be at least two-dimensional for matrix_transpose; got ndim={x.ndim}")
+        raise ValueError(
+            f"x must be at least two-dimensional for matrix_transpose; got ndim={x.ndim}"
+        )
     return swapaxes(x, -1, -2)
 
 
@@ -256,10 +257,11 @@ def moveaxis(a: Any, source: Any, destination: Any) -> Any:
     targets = destination if isinstance(destination, tuple | list) else (destination,)
     sources = [canonicalize_axis(i, a.ndim) for i in sources]
     targets = [canonicalize_axis(i, a.ndim) for i in targets]
+    for name, axes in (("source", sources), ("destination", targets)):
+        if len(set(axes)) != len(axes):
+            raise ValueError(f"repeated axis in `{name}` argument")
     if len(sources) != len(targets):
-        raise ValueError(
-            f"Inconsistent number of elements: {len(sources)} vs {len(targets)}"
-        )
+        raise ValueError(f"Inconsistent number of elements: {len(sources)} vs {len(targets)}")
     order = [i for i in range(a.ndim) if i not in sources]
     for target, source_axis in sorted(zip(targets, sources, strict=True)):
         order.insert(target, source_axis)
@@ -387,7 +389,9 @@ def _roll_dynamic(a: Any, shift: Any, axis: tuple) -> Any:
         length = a.shape[i]
         amount = remainder(convert(one, np.dtype(np.int32)), np.int32(max(length, 1)))
         doubled = lax.concatenate([a, a], int(i))
-        a = lax.dynamic_slice_in_dim(doubled, lax.sub(np.int32(length), amount), length, axis=int(i))
+        a = lax.dynamic_slice_in_dim(
+            doubled, lax.sub(np.int32(length), amount), length, axis=int(i)
+        )
     return a
 
 
@@ -481,8 +485,6 @@ def _resize(a: Any, new_shape: tuple) -> Any:
     return reshape(lax.slice(flat, (0,), (total,)), new_shape)
 
 
-
-
 def resize(a: Any, new_shape: Any) -> Any:
     """The elements, repeated as needed, in a new shape."""
     a = ensure_arraylike("resize", a)
@@ -496,10 +498,10 @@ def unstack(x: Any, /, *, axis: int = 0) -> tuple[Any, ...]:
     """The slices along an axis."""
     x = ensure_arraylike("unstack", x)
     if x.ndim == 0:
-        raise ValueError("Unstack requires arrays with rank > 0, however a scalar array was passed.")
+        raise ValueError(
+            "Unstack requires arrays with rank > 0, however a scalar array was passed."
+        )
     axis = canonicalize_axis(axis, x.ndim)
     if x.shape[axis] == 0:
         return ()
     return tuple(lax.unstack(x, axis=axis))
-
-

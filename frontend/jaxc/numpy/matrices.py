@@ -370,13 +370,16 @@ class _Concatenator:
         axis, ndmin, trans1d = self.axis, self.ndmin, self.trans1d
         if keys and isinstance(keys[0], str):
             params, *rest = keys
-            if params in ("r", "c"):
-                raise NotImplementedError("r_ and c_ with a matrix directive")
-            numbers = [int(n) for n in params.split(",")]
             keys = tuple(rest)
-            axis = numbers[0]
-            ndmin = numbers[1] if len(numbers) > 1 else 1
-            trans1d = numbers[2] if len(numbers) > 2 else -1
+            if params == "r":
+                ndmin = max(ndmin, 2)
+            elif params == "c":
+                return _Concatenator(-1, 2, 0)[keys]
+            else:
+                numbers = [int(n) for n in params.split(",")]
+                axis = numbers[0]
+                ndmin = numbers[1] if len(numbers) > 1 else ndmin
+                trans1d = numbers[2] if len(numbers) > 2 else trans1d
         parts = [self._part(k, ndmin, trans1d) for k in keys]
         return concatenate(parts, axis=axis)
 
@@ -456,7 +459,7 @@ def ravel_multi_index(
         arrays = [clip(a, 0, n - 1) for a, n in zip(arrays, dims, strict=True)]
     elif mode == "wrap":
         arrays = [remainder(a, n) for a, n in zip(arrays, dims, strict=True)]
-    else:
+    elif mode != "ignore":
         raise ValueError(f"invalid mode={mode!r}. Expected 'raise', 'wrap', or 'clip'")
     strides = np.cumprod([1, *(dims[::-1][:-1] if order == "C" else dims[:-1])])
     if order == "C":

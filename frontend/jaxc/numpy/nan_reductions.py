@@ -15,7 +15,7 @@ from jaxc.core import dtypes
 from jaxc.numpy import reductions
 from jaxc.numpy.elementwise import isnan
 from jaxc.numpy.nested import nested_jit
-from jaxc.numpy.promotion import canonicalize_axis, check_arraylike, convert, ensure_arraylike
+from jaxc.numpy.promotion import canonicalize_axis, convert, ensure_arraylike
 from jaxc.numpy.selection import where as choose
 
 _STATIC = ("axis", "dtype", "keepdims", "out")
@@ -26,11 +26,12 @@ def _make(name: str, reduction: Callable, initial_value: float, all_nan: bool, d
 
     def run(a: Any, axis: Any, keepdims: bool, where: Any, **kwargs: Any) -> Any:
         a = ensure_arraylike(name, a)
+        reductions._check_where(name, where)
         if not dtypes.issubdtype(a.dtype, np.inexact):
             return reduction(a, axis=axis, keepdims=keepdims, where=where, **kwargs)
         filled = choose(isnan(a), convert(initial_value, a.dtype), a)
         out = reduction(filled, axis=axis, keepdims=keepdims, where=where, **kwargs)
-        if not all_nan:
+        if not all_nan or kwargs.get("initial") is not None:
             return out
         nothing = reductions.all(isnan(a), axis=axis, keepdims=keepdims)
         return choose(nothing, convert(np.nan, a.dtype), out)
@@ -68,6 +69,7 @@ def nanmean(a, axis=None, dtype=None, out=None, keepdims=False, where=None):
     """Mean of the elements that are not NaN."""
     a = ensure_arraylike("nanmean", a)
     _check("nanmean", out)
+    reductions._check_where("nanmean", where)
     if not dtypes.issubdtype(a.dtype, np.inexact):
         return reductions.mean(a, axis, dtype, keepdims=keepdims, where=where)
     found = a.dtype if dtype is None else dtypes.check_user_dtype(dtype, "nanmean")
@@ -85,8 +87,7 @@ def nanvar(a, axis=None, dtype=None, out=None, ddof=0, keepdims=False, where=Non
     a = ensure_arraylike("nanvar", a)
     _check("nanvar", out)
     compute, found = reductions._variance_dtypes(a.dtype, dtype)
-    if where is not None:
-        check_arraylike("nanvar", where)
+    reductions._check_where("nanvar", where)
     center = mean
     if center is None:
         center = nanmean(a, axis, dtype=compute, keepdims=True, where=where)

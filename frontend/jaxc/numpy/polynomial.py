@@ -144,10 +144,17 @@ def trim_zeros(filt: Any, trim: str = "fb", axis: Any = None) -> Any:
         raise errors.ConcretizationTypeError(
             filt, "Error arose in the `filt` argument of trim_zeros()"
         )
-    found = np.flatnonzero(np.asarray(filt))
-    start = (found[0] if found.size else filt.shape[0]) if "f" in trim.lower() else 0
-    stop = (found[-1] + 1 if found.size else 0) if "b" in trim.lower() else filt.shape[0]
-    return filt[int(start) : int(max(stop, start))]
+    axes = range(filt.ndim) if axis is None else axis if isinstance(axis, tuple | list) else (axis,)
+    found = np.argwhere(np.asarray(filt))
+    index = [slice(None)] * filt.ndim
+    for i in (k % filt.ndim for k in axes):
+        size = filt.shape[i]
+        first = int(found[:, i].min()) if len(found) else size
+        last = int(found[:, i].max()) + 1 if len(found) else 0
+        start = first if "f" in trim.lower() else 0
+        stop = last if "b" in trim.lower() else size
+        index[i] = slice(start, max(start, stop))
+    return filt[tuple(index)]
 
 
 # ---- convolution ------------------------------------------------------------------------------
@@ -157,7 +164,7 @@ def trim_zeros(filt: Any, trim: str = "fb", axis: Any = None) -> Any:
 def _conv(x: Any, y: Any, mode: str, op: str, precision: Any, preferred_element_type: Any) -> Any:
     if x.ndim != 1 or y.ndim != 1:
         raise ValueError(f"{op}() only support 1-dimensional inputs.")
-    x, y = (array_of(a) for a in promote_dtypes_numeric(x, y))
+    x, y = (array_of(a) for a in promote_dtypes_inexact(x, y))
     if len(x) == 0 or len(y) == 0:
         raise ValueError(f"{op}: inputs cannot be empty, got shapes {x.shape} and {y.shape}.")
     if op == "correlate":

@@ -114,9 +114,10 @@ def _convert_scalar(x: Any, dtype: Any, weak_type: bool) -> Any:
     return value[()]
 
 
-def wrap_int(x: int, dtype: Any) -> Any:
+def wrap_int(x: int, dtype: Any, check: bool = True) -> Any:
     """A Python int as a NumPy integer, wrapping as a cast from the default int would."""
-    get_aval(x)  # raises OverflowError for ints beyond the default integer dtype
+    if check:
+        get_aval(x)  # raises OverflowError for ints beyond the default integer dtype
     bits = dtype.itemsize * 8
     if dtype.name in ("int4", "uint4", "int2", "uint2"):
         return np.asarray(x).astype(dtype)[()]
@@ -184,9 +185,7 @@ def promote_shapes(name: str, *args: Any) -> list[Any]:
         rank = len(np.broadcast_shapes(*shapes))
     except ValueError:
         listed = ", ".join(map(str, shapes))
-        raise ValueError(
-            f"Incompatible shapes for broadcasting: shapes=[{listed}]"
-        ) from None
+        raise ValueError(f"Incompatible shapes for broadcasting: shapes=[{listed}]") from None
     return [lax.broadcast_to_rank(a, rank) if shape_of(a) else a for a in args]
 
 

@@ -20,18 +20,19 @@ from jaxc.numpy.creation import broadcast_to_shape, full, placed, user_dtype, ze
 from jaxc.numpy.nested import nested_jit
 from jaxc.numpy.promotion import canonicalize_axis, check_arraylike, convert
 
+
 def _concrete(x: Any, name: str) -> Any:
     """The host value of a static argument of arange."""
     if isinstance(x, Tracer):
         value = x.to_concrete_value()
         if value is None:
-            raise errors.ConcretizationTypeError(
-                x, f"It arose in the jnp.arange argument '{name}'"
-            )
+            raise errors.ConcretizationTypeError(x, f"It arose in the jnp.arange argument '{name}'")
         x = value
     if isinstance(x, str | bytes):
-        raise TypeError(f"Value '{x}' is not a valid JAX array type. "
-                        "Only arrays of numeric types are supported by JAX.")
+        raise TypeError(
+            f"Value '{x}' is not a valid JAX array type. "
+            "Only arrays of numeric types are supported by JAX."
+        )
     if np.ndim(x):
         raise ValueError(f"jax.numpy.arange: arguments must be scalars; got {name}={x}")
     if isinstance(x, Array | np.generic | np.ndarray):
@@ -113,9 +114,7 @@ def _linspace(start, stop, num=50, endpoint=True, retstep=False, dtype=None, axi
         raise ValueError(f"Number of samples, {num}, must be non-negative.")
     found = promotion.promoted_dtype(start, stop)[0] if dtype is None else dtype
     dtype = dtypes.to_inexact_dtype(found) if dtype is None else dtype
-    compute = dtypes.to_inexact_dtype(
-        dtypes.canonicalize_dtype(dtypes.promote_types(found, promotion.promoted_dtype(start, stop)[0]))
-    )
+    compute = dtypes.to_inexact_dtype(dtype)
     start = promotion.array_of(convert(start, compute))
     stop = promotion.array_of(convert(stop, compute))
     shape = np.broadcast_shapes(start.shape, stop.shape)
@@ -217,5 +216,3 @@ def _geomspace(start, stop, num=50, endpoint=True, dtype=None, axis=0):
 
         out = moveaxis(out, 0, axis)
     return convert(out, dtype)
-
-

@@ -87,32 +87,38 @@ def _reduce(
     has_identity: bool = True,
 ) -> Any:
     a = ensure_arraylike(name, a)
-    if where is not None:
-        check_arraylike(name, where)
+    _check_where(name, where)
     axes = reduced_axes(axis, a.ndim)
     if not has_identity:
         _check_identity(name, a, axes, initial, where)
     found = user_dtype(dtype, name)
     if found is None:
-        found = _promoted_int(a.dtype) if promote else a.dtype
+        found = _promoted_int(a.dtype) if promote or a.dtype == _BOOL and has_identity else a.dtype
     compute = _compute_dtype(found)
+    if compute == _BOOL and has_identity:
+        compute = dtypes.default_dtype(int)
     a = a if a.dtype == compute else lax.convert_element_type(a, compute)
     if where is not None:
         a = choose(where, a, _scalar(identity, compute))
-    if a.ndim == 0 and where is not None:
-        pass
     out = lax_reduce(a, axes)
     if initial is not None:
         first = array_of(initial)
         if first.ndim:
             raise ValueError(f"initial value must be a scalar. Got array of shape {first.shape}")
-        out = combine(_literal_or_array(initial, compute), out)
+        out = combine(convert(initial, compute), out)
     out = _kept(out, axes, keepdims)
     return out if out.dtype == found else lax.convert_element_type(out, found)
 
 
-def _literal_or_array(x: Any, dtype: Any) -> Any:
-    return convert(x, dtype)
+def _check_where(name: str, where: Any) -> None:
+    if where is None:
+        return
+    check_arraylike(name, where)
+    if dtypes.dtype_and_weak(where)[0] != _BOOL:
+        raise ValueError(
+            f"jnp.{name}: where must be None or a boolean array; got "
+            f"where.dtype={dtypes.dtype_and_weak(where)[0]!r}."
+        )
 
 
 def _scalar(value: Any, dtype: Any) -> Any:
@@ -121,9 +127,7 @@ def _scalar(value: Any, dtype: Any) -> Any:
 
 def _check_identity(name: str, a: Any, axes: tuple, initial: Any, where: Any) -> None:
     if initial is None and any_zero(a.shape[i] for i in axes):
-        raise ValueError(
-            f"zero-size array to reduction operation {name} which has no identity"
-        )
+        raise ValueError(f"zero-size array to reduction operation {name} which has no identity")
     if where is not None and initial is None:
         raise ValueError(
             f"reduction operation {name} does not have an identity, so to use a where mask one "
@@ -222,6 +226,7 @@ amax, amin = max, min
 
 def _logical(name: str, lax_reduce: Callable, identity: bool, a, axis, keepdims, where) -> Any:
     a = ensure_arraylike(name, a)
+    _check_where(name, where)
     axes = reduced_axes(axis, a.ndim)
     a = a if a.dtype == _BOOL else lax.convert_element_type(a, _BOOL)
     if where is not None:
@@ -272,9 +277,8 @@ def _mean(name: str, a: Any, axis: Any, dtype: Any, keepdims: bool, where: Any) 
     if where is None:
         count = convert(_count(a, axes), compute)
     else:
-        check_arraylike(name, where)
+        _check_where(name, where)
         mask = broadcast_to_shape(array_of(where), a.shape)
-        count = sum(mask, axis=axes, keepdims=keepdims)
         mask_count = lax.convert_element_type(mask, dtypes.default_dtype(int))
         count = sum(lax.convert_element_type(mask_count, compute), axis=axes, keepdims=keepdims)
     total = sum(a, axis=axes, dtype=compute, keepdims=keepdims, where=where)
@@ -298,7 +302,9 @@ def average(
     if a.shape != weights.shape:
         weights = _aligned_weights(a, weights, axis, axes)
     total = sum(weights, axis=axes, keepdims=keepdims)
-    out = lax.div(sum(lax.mul(a, weights), axis=axes, keepdims=keepdims), _fit(total, a, axes, keepdims))
+    out = lax.div(
+        sum(lax.mul(a, weights), axis=axes, keepdims=keepdims), _fit(total, a, axes, keepdims)
+    )
     if returned:
         return out, broadcast_to_shape(total, out.shape)
     return out
@@ -319,9 +325,7 @@ def _aligned_weights(a: Any, weights: Any, axis: Any, axes: Any) -> Any:
     elif weights.ndim != 1:
         raise ValueError("1D weights expected when shapes of a and weights differ.")
     elif weights.shape[0] != a.shape[axes[0]]:
-        raise ValueError(
-            "Length of weights not compatible with specified axis."
-        )
+        raise ValueError("Length of weights not compatible with specified axis.")
     order = sorted(range(len(axes)), key=lambda i: axes[i])
     weights = lax.transpose(weights, tuple(order))
     return lax.broadcast_in_dim(weights, a.shape, tuple(sorted(axes)))
@@ -341,6 +345,7 @@ def var(
 ) -> Any:
     """Variance along the given axes, divided by the count minus `ddof` (= `correction`)."""
     _no_out("var", out)
+    _check_where("var", where)
     return _var(ensure_arraylike("var", a), _correction(ddof, correction), where, mean,
                 axis=_static(axis), dtype=dtype, keepdims=keepdims)  # fmt: skip
 
@@ -359,6 +364,7 @@ def std(
 ) -> Any:
     """Standard deviation along the given axes."""
     _no_out("std", out)
+    _check_where("std", where)
     if dtype is not None and not dtypes.issubdtype(dtype, np.inexact):
         raise ValueError(f"dtype argument to jnp.std must be inexact; got {dtype}")
     return _std(ensure_arraylike("std", a), _correction(ddof, correction), where, mean,

@@ -98,5 +98,11 @@ dtype = np.dtype
 finfo = dtypes.finfo
 iinfo = dtypes.iinfo
 issubdtype = dtypes.issubdtype
-promote_types = dtypes.promote_types
 result_type = dtypes.result_type
+
+
+def promote_types(a: Any, b: Any) -> Any:
+    """The smallest dtype of JAX's lattice that both convert to."""
+    given = {dtypes.to_dtype(x) for x in (a, b) if x not in (int, float, complex)}
+    found = dtypes.promote_types(a, b)
+    return found if found in given else dtypes.canonicalize_dtype(found)

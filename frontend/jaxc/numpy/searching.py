@@ -130,9 +130,7 @@ def argwhere(a: Any, *, size: int | None = None, fill_value: Any = None) -> Any:
     return out.reshape(out.shape[0], a.ndim)
 
 
-def extract(
-    condition: Any, arr: Any, *, size: int | None = None, fill_value: Any = 0
-) -> Any:
+def extract(condition: Any, arr: Any, *, size: int | None = None, fill_value: Any = 0) -> Any:
     """The elements where the condition holds."""
     return compress(ravel(condition), ravel(arr), size=size, fill_value=fill_value)
 
@@ -188,8 +186,10 @@ def searchsorted(
     kind = np.dtype(np.int32)
     if a.size == 0:
         return lax.full_like(v, 0, dtype=kind)
-    if not _is_traced(a, v) and a.dtype.kind != "V":
-        return asarray(np.searchsorted(np.asarray(a), np.asarray(v), side=side).astype(kind))
+    if not _is_traced(a, v):
+        wide = np.float32 if a.dtype.kind == "V" else a.dtype
+        found = np.searchsorted(np.asarray(a, wide), np.asarray(v, wide), side=side)
+        return asarray(np.asarray(found).astype(kind))
     return _searchsorted(a, v, side=side, method=method)
 
 
@@ -266,9 +266,8 @@ def digitize(x: Any, bins: Any, right: bool = False, *, method: str | None = Non
         return full_like(x, 0, dtype=np.int32)
     method = method or "scan"
     side = "right" if not right else "left"
-    other = "left" if not right else "right"
     rising = searchsorted(bins, x, side=side, method=method)
-    falling = bins.shape[0] - searchsorted(bins[::-1], x, side=other, method=method)
+    falling = bins.shape[0] - searchsorted(bins[::-1], x, side=side, method=method)
     return where(bins[-1] >= bins[0], rising, falling)
 
 
@@ -477,8 +476,10 @@ def setdiff1d(
     if size is None:
         message = "Error arose in jnp.setdiff1d()"
         return asarray(np.setdiff1d(_host(ar1, message), _host(ar2, message), assume_unique))
-    flat = ravel(ar1) if assume_unique else unique(ar1, size=min(ar1.size, ar1.size))
     fill = 0 if fill_value is None else fill_value
+    if ar1.size == 0 or size == 0:
+        return lax.full((size,), fill, ar1.dtype)
+    flat = ravel(ar1) if assume_unique else unique(ar1, size=ar1.size)
     keep = isin(flat, ar2, invert=True)
     if not assume_unique:
         repeated = concatenate([array_of(np.zeros(1, bool)), lax.eq(flat[1:], flat[:1])])
@@ -496,4 +497,3 @@ def setxor1d(
     message = "Error arose in jnp.setxor1d()"
     found = np.setxor1d(_host(ar1, message), _host(ar2, message), assume_unique)
     return asarray(found if size is None else _padded(found, size, fill_value))
-

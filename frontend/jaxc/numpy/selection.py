@@ -232,9 +232,7 @@ def piecewise(x: Any, condlist: Any, funclist: list, *args: Any, **kw: Any) -> A
             f"{len(conditions) + 1} functions are expected; got {len(funclist)}"
         )
     x = array_of(x)
-    values = [
-        convert(array_of(f(x, *args, **kw) if callable(f) else f), x.dtype) for f in funclist
-    ]
+    values = [convert(array_of(f(x, *args, **kw) if callable(f) else f), x.dtype) for f in funclist]
     out = broadcast_to_shape(values[-1], x.shape)
     for condition, value in zip(conditions, values[:-1], strict=True):
         out = where(convert(condition, _BOOL), value, out)

@@ -97,6 +97,12 @@ def _kth(kth: Any, size: int) -> int:
     return kth + size if kth < 0 else kth
 
 
+def _reversed_order(a: Any) -> Any:
+    """A decreasing function of the elements, its own inverse."""
+    unsigned = dtypes.issubdtype(a.dtype, np.unsignedinteger)
+    return lax.bitwise_not(a) if unsigned else lax.neg(a)
+
+
 @nested_jit(static_argnames=("kth", "axis"))
 def partition(a: Any, kth: int, axis: int = -1) -> Any:
     """Rearranged so that smaller elements come before the kth, larger ones after it."""
@@ -106,7 +112,7 @@ def partition(a: Any, kth: int, axis: int = -1) -> Any:
     axis = canonicalize_axis(axis, a.ndim)
     kth = _kth(kth, a.shape[axis])
     a = swapaxes(a, axis, -1)
-    low = lax.neg(lax.top_k(lax.neg(a), kth + 1)[0])
+    low = _reversed_order(lax.top_k(_reversed_order(a), kth + 1)[0])
     high = lax.top_k(a, a.shape[-1] - kth - 1)[0]
     return swapaxes(lax.concatenate([low, high], a.ndim - 1), -1, axis)
 
@@ -121,7 +127,7 @@ def argpartition(a: Any, kth: int, axis: int = -1) -> Any:
     size = a.shape[axis]
     kth = _kth(kth, size)
     a = swapaxes(a, axis, -1)
-    low = lax.top_k(lax.neg(a), kth + 1)[1]
+    low = lax.top_k(_reversed_order(a), kth + 1)[1]
     mask = lax.full(a.shape, 0, np.dtype(np.int32))
     grid = [lax.broadcasted_iota(np.int32, low.shape, i) for i in range(a.ndim - 1)]
     mask = mask.at[(*grid, low)].set(1)
@@ -136,5 +142,3 @@ def sort_complex(a: Any) -> Any:
     a = ensure_arraylike("sort_complex", a)
     out = lax.sort(a, dimension=a.ndim - 1)
     return promote_dtypes_complex(out)[0]
-
-

@@ -16,6 +16,8 @@ from jaxc.numpy.elementwise import (
     _COMPLEX,
     absolute,
     dtype_of,
+    greater,
+    less,
     make_unary,
     rad2deg,
 )
@@ -45,6 +47,8 @@ def angle(z: Any, deg: bool = False) -> Any:
     if not dtypes.issubdtype(re.dtype, np.inexact):
         target = dtypes.to_inexact_dtype(re.dtype)
         re, im = convert(re, target), convert(im, target)
+    elif re.dtype.itemsize == 2:  # the real dtype of complex64: there is no smaller complex
+        re, im = convert(re, np.dtype(np.float32)), convert(im, np.dtype(np.float32))
     out = lax.atan2(im, re)
     return rad2deg(out) if deg else out
 
@@ -73,15 +77,11 @@ def signbit(x: Any, /) -> Any:
     if found == np.dtype(bool):
         return full_like(x, False, dtype=np.bool_)
     if not dtypes.issubdtype(found, np.floating):
-        raise ValueError(
-            "jax.numpy.signbit is not well defined for complex inputs"
-        )
+        raise ValueError("jax.numpy.signbit is not well defined for complex inputs")
     bits = found.itemsize * 8
     as_int = np.dtype(f"int{bits}")
     word = lax.bitcast_convert_type(x, as_int)
-    return convert(
-        lax.shift_right_arithmetic(word, convert(bits - 1, as_int)), np.dtype(bool)
-    )
+    return convert(lax.shift_right_arithmetic(word, convert(bits - 1, as_int)), np.dtype(bool))
 
 
 @nested_jit
@@ -135,8 +135,8 @@ def _nan_ignoring(name: str, compare: Any) -> Any:
     return nested_jit(fun)
 
 
-fmax = _nan_ignoring("fmax", lax.gt)
-fmin = _nan_ignoring("fmin", lax.lt)
+fmax = _nan_ignoring("fmax", greater)
+fmin = _nan_ignoring("fmin", less)
 
 
 @custom_jvp
@@ -192,6 +192,9 @@ def _no_inf(x: Any) -> Any:
 def _logaddexp2(x1: Any, x2: Any) -> Any:
     """log2(2**x1 + 2**x2) without overflow."""
     x1, x2 = promote_args_inexact("logaddexp2", x1, x2)
+    if dtype_of(x1) in _COMPLEX:
+        log2 = convert(float(np.log(2)), dtype_of(x1))
+        return lax.div(_logaddexp(lax.mul(x1, log2), lax.mul(x2, log2)), log2)
     amax = lax.max(x1, x2)
     delta = lax.sub(x1, x2)
     scale = convert(float(1 / np.log(2)), dtype_of(x1))
@@ -394,9 +397,7 @@ def frexp(x: Any, /) -> tuple[Any, Any]:
     bits = lax.bitwise_and(bits, convert(kept, word))
     bits = lax.bitwise_or(bits, convert((bias - 1) << info.nmant, word))
     mantissa = lax.bitcast_convert_type(bits, found)
-    special = lax.bitwise_or(
-        lax.bitwise_or(isinf(x), lax.ne(x, x)), lax.eq(x, convert(0, found))
-    )
+    special = lax.bitwise_or(lax.bitwise_or(isinf(x), lax.ne(x, x)), lax.eq(x, convert(0, found)))
     exponent = where(special, full_like(exponent, 0), exponent)
     return where(special, x, mantissa), convert(exponent, np.dtype(np.int32))
 

@@ -38,9 +38,7 @@ _STATIC = ("axis", "overwrite_input", "keepdims", "method", "out")
 
 def _no_out(name: str, out: Any, overwrite_input: bool) -> None:
     if overwrite_input or out is not None:
-        raise ValueError(
-            f"jax.numpy.{name} does not support overwrite_input=True or out != None"
-        )
+        raise ValueError(f"jax.numpy.{name} does not support overwrite_input=True or out != None")
 
 
 @nested_jit(static_argnames=_STATIC)
@@ -110,7 +108,7 @@ def nanmedian(a, axis=None, out=None, overwrite_input=False, keepdims=False):
 def _quantile(q: Any, a: Any, axis: Any, method: str, keepdims: bool, squash_nans: bool) -> Any:
     if method not in _METHODS:
         raise ValueError("method can only be 'linear', 'lower', 'higher', 'midpoint', or 'nearest'")
-    a, q = (array_of(x) for x in promote_dtypes_inexact(a, q))
+    a, q = (array_of(promote_dtypes_inexact(x)[0]) for x in (a, q))
     if dtypes.issubdtype(a.dtype, np.complexfloating):
         raise ValueError("quantile does not support complex input, as the operation is poorly "
                          "defined.")  # fmt: skip
@@ -308,7 +306,7 @@ def histogram(
         a, weights = promote_dtypes_inexact(a, weights)
     edges = histogram_bin_edges(a, bins, range, weights)
     at = searchsorted(edges, a, side="right")
-    at = where(lax.eq(a, edges[-1]), edges.shape[0] - 1, at)
+    at = where(a == edges[-1], edges.shape[0] - 1, at)
     counts = zeros((edges.shape[0],), weights.dtype).at[ravel(at)].add(ravel(weights))[1:]
     if density:
         counts = counts / diff(edges) / sum(counts)
@@ -357,7 +355,7 @@ def histogramdd(
     flat, size = None, 1
     for i in builtin_range(rank):
         at = searchsorted(edges[i], sample[:, i], side="right")
-        at = where(lax.eq(sample[:, i], edges[i][-1]), at - 1, at)
+        at = where(sample[:, i] == edges[i][-1], at - 1, at)
         n = edges[i].shape[0] + 1
         flat = at if flat is None else flat * n + at
         size *= n
@@ -389,14 +387,19 @@ def cov(
     arrays = [array_of(x) for x in promote_dtypes_inexact(*given)]
     if any(x.ndim > 2 for x in arrays):
         raise ValueError(f"{'m' if arrays[0].ndim > 2 else 'y'} has more than 2 dimensions")
+    if dtype is not None:
+        kind = dtypes.check_user_dtype(dtype, "cov")
+        if not dtypes.issubdtype(kind, np.inexact):
+            raise ValueError(f"cov: dtype must be a subclass of float or complex; got {dtype=}")
+        arrays = [convert(x, kind) for x in arrays]
     x = atleast_2d(arrays[0])
-    if not rowvar and x.shape[0] != 1:
+    if not rowvar and arrays[0].ndim != 1:
         x = x.T
     if x.shape[0] == 0:
         return zeros((0, 0), x.dtype)
     if y is not None:
         other = atleast_2d(arrays[1])
-        if not rowvar and other.shape[0] != 1:
+        if not rowvar and arrays[1].ndim != 1:
             other = other.T
         x = concatenate([x, other], axis=0)
     if ddof is None:
@@ -405,7 +408,7 @@ def cov(
     mean, total = average(x, axis=1, weights=weights, returned=True)
     total = total[0]
     if weights is None:
-        factor = x.shape[1] - ddof
+        factor = max(x.shape[1] - ddof, 0)
     elif ddof == 0:
         factor = total
     elif aweights is None:
@@ -443,7 +446,9 @@ def corrcoef(x: Any, y: Any = None, rowvar: bool = True, dtype: Any = None) -> A
     from jaxc.numpy.matrices import diag
 
     check_arraylike("corrcoef", x)
-    c = cov(x, y, rowvar)
+    if dtype is not None and not dtypes.issubdtype(dtypes.dtype(dtype), np.inexact):
+        raise ValueError(f"corrcoef: dtype must be a subclass of float or complex; got {dtype=}")
+    c = cov(x, y, rowvar, dtype=dtype)
     if c.ndim == 0:
         return c / c
     spread = sqrt(real(diag(c)))
@@ -497,4 +502,3 @@ def _interp(x, xp, fp, left, right, period, extrapolate):
     if extrapolate[1] is None and period is None:
         out = where(x > xp[-1], fp[-1] if right is None else right, out)
     return out
-

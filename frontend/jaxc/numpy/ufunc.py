@@ -95,13 +95,15 @@ class ufunc:
         a = jnp.asarray(a)
         shape, names = a.shape, axis
         a = a if dtype is None else a.astype(dtype)
+        where = None if where is None else jnp.broadcast_to(where, shape)
         if axis is None:
             a, axis = a.ravel(), 0
+            where = None if where is None else where.ravel()
         if isinstance(axis, tuple):
             raise NotImplementedError("reduce over several axes")
         a = jnp.moveaxis(a, axis, 0)
         if where is not None:
-            where = jnp.moveaxis(jnp.broadcast_to(where, shape), axis, 0)
+            where = jnp.moveaxis(where, axis, 0)
         first = self.identity if initial is None else initial
         if first is None:
             if not a.shape[0]:
@@ -151,9 +153,23 @@ class ufunc:
         import jaxc.numpy as jnp
 
         a = jnp.asarray(a)
-        if self._at is None:
-            raise NotImplementedError(f"{self.__name__}.at")
-        return getattr(a.at[indices], self._at)(b)
+        if self._at is not None:
+            return getattr(a.at[indices], self._at)(b)
+        if self.nin == 1:
+            return a.at[indices].apply(self._call)
+        return self._at_in_turn(a, indices, jnp.asarray(b))
+
+    def _at_in_turn(self, a: Any, indices: Any, b: Any) -> Any:
+        """One update after the other: repeated indices see the earlier updates."""
+        import jaxc.numpy as jnp
+
+        positions = jnp.arange(a.size).reshape(a.shape)[indices]
+        values = jnp.broadcast_to(b, positions.shape).reshape(-1)
+        flat = a.reshape(-1)
+        for k in range(positions.size):
+            at = positions.reshape(-1)[k]
+            flat = flat.at[at].set(self._call(flat[at], values[k]).astype(a.dtype))
+        return flat.reshape(a.shape)
 
     def reduceat(
         self, a: Any, indices: Any, axis: int = 0, dtype: Any = None, out: None = None
@@ -164,7 +180,9 @@ class ufunc:
 
         a = jnp.moveaxis(jnp.asarray(a), axis, 0)
         starts = [int(i) for i in jnp.asarray(indices)]
-        ends = [*starts[1:], a.shape[0]]
+        ends = [*starts[1:], a.shape[0]] if starts else []
+        if not starts:
+            return jnp.moveaxis(a[:0], 0, axis)
         parts = [
             self.reduce(a[s:e], axis=0, dtype=dtype) if e > s else a[s]
             for s, e in zip(starts, ends, strict=True)
