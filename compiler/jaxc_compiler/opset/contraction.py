@@ -56,15 +56,16 @@ def _bits(dtype: np.dtype) -> int:
     return (4 if dtype.kind == "c" else 8) * dtype.itemsize
 
 
-# The presets a CPU runs, and the dtype their operands are first converted to, if any.
+_F32 = np.dtype(np.float32)
+# The presets a CPU runs: (dtypes their operands may have, the first one converted to; result).
 _ALGORITHMS = {
     DotAlgorithmPreset.DEFAULT: None,
-    DotAlgorithmPreset.F16_F16_F16: np.dtype(np.float16),
-    DotAlgorithmPreset.BF16_BF16_F32: None,
-    DotAlgorithmPreset.BF16_BF16_F32_X3: None,
-    DotAlgorithmPreset.BF16_BF16_F32_X6: None,
-    DotAlgorithmPreset.F32_F32_F32: np.dtype(np.float32),
-    DotAlgorithmPreset.F64_F64_F64: np.dtype(np.float64),
+    DotAlgorithmPreset.F16_F16_F16: ((np.dtype(np.float16),), np.dtype(np.float16)),
+    DotAlgorithmPreset.BF16_BF16_F32: ((bfloat16, _F32), _F32),
+    DotAlgorithmPreset.BF16_BF16_F32_X3: ((_F32,), _F32),
+    DotAlgorithmPreset.BF16_BF16_F32_X6: ((_F32,), _F32),
+    DotAlgorithmPreset.F32_F32_F32: ((_F32,), _F32),
+    DotAlgorithmPreset.F64_F64_F64: ((np.dtype(np.float64),), np.dtype(np.float64)),
 }
 
 
@@ -150,15 +151,19 @@ def dot_general_numpy(
         dtype = np.dtype(preferred_element_type)
         if _rank(dtype) > _rank(working):
             working = dtype
-    if precision in _ALGORITHMS and _ALGORITHMS[precision] is not None:
-        lhs, rhs = lhs.astype(_ALGORITHMS[precision]), rhs.astype(_ALGORITHMS[precision])
-        working = accumulation_dtype(lhs.dtype)
+    algorithm = _ALGORITHMS.get(precision) if precision is not None else None
+    if algorithm is not None:
+        allowed, rounded = algorithm
+        lhs, rhs = (x if x.dtype in allowed else x.astype(allowed[0]) for x in (lhs, rhs))
+        working = accumulation_dtype(rounded)
     if lhs.dtype != working:
         lhs = lhs.astype(working)
     if rhs.dtype != working:
         rhs = rhs.astype(working)
     out = _product(lhs, rhs, lhs_contract, rhs_contract, lhs_batch, rhs_batch)
-    return out if dtype == working else convert_element_type_numpy(out, new_dtype=dtype)
+    if algorithm is not None:
+        out = out.astype(rounded)
+    return out if dtype == out.dtype else convert_element_type_numpy(out, new_dtype=dtype)
 
 
 def _product(lhs, rhs, lhs_contract, rhs_contract, lhs_batch, rhs_batch):
