@@ -21,7 +21,7 @@ from jaxc.core.trace import _state, eval_trace, get_aval
 from jaxc.transforms import ad, batching, compiling
 from jaxc.transforms import partial_eval as pe
 from jaxc.transforms.signature import Signature, debug_info
-from jaxc.transforms.staging import JaxprTrace, staging_rules, trace_to_jaxpr
+from jaxc.transforms.staging import JaxprTrace, trace_to_jaxpr
 
 jit_p = primitive("jit")
 
@@ -35,8 +35,14 @@ class _Flags(threading.local):
 
 
 _flags = _Flags()
-_version = [0]
-config.on_change(lambda: _version.__setitem__(0, _version[0] + 1))
+_version = [0]  # of the flags: a list, so that reading it on the call path is one index
+
+
+def _flags_changed() -> None:
+    _version[0] += 1
+
+
+config.on_change(_flags_changed)
 
 
 def flags_key() -> Any:
@@ -73,6 +79,12 @@ class Traced:
         if self.single:
             return outs[0]
         return tree_util.tree_unflatten(self.out_tree, outs)
+
+
+    def direct(self) -> Callable[[Any], Any]:
+        """`run` by the shortest path there is (after it has run once)."""
+        short = self.program.direct() if self.program and self.single else None
+        return short or self.run
 
 
 _leaf_tree = tree_util.tree_structure(0)
@@ -140,22 +152,29 @@ class JitFunction:
         self._inline = inline
         self._keep_unused = keep_unused
         self._name = name or getattr(fun, "__name__", type(fun).__name__)
-        self._by_avals: dict[Any, Traced] = {}  # positional arrays only: the fast path
+        self._direct: dict[Any, Callable[[Any], Any]] = {}
+        self._direct_version = -1
         self._by_signature: dict[Any, Traced] = {}
         self._plain = signature.plain
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if _state.trace is eval_trace and not kwargs and self._plain:
-            avals = []
-            for a in args:
-                if type(a) is not Array:
-                    break
-                avals.append(a.aval)
-            else:
-                found = self._by_avals.get((*avals, flags_key()))
-                if found is not None:
-                    return found.run(args)
+        # Arrays only, of avals seen before, under the flags of then: one lookup and one call.
+        if not kwargs and self._direct_version == _version[0] and _state.trace is eval_trace:
+            try:
+                run = self._direct[tuple([a.aval for a in args])]
+            except (KeyError, AttributeError):
+                return self._call(args, kwargs)
+            return run(args)
         return self._call(args, kwargs)
+
+    def _remember(self, args: tuple[Any, ...], traced: Traced) -> None:
+        """Let later calls with such arguments take the short path."""
+        if config.overridden or not self._plain or not all(type(a) is Array for a in args):
+            return
+        if self._direct_version != _version[0]:
+            self._direct.clear()
+            self._direct_version = _version[0]
+        self._direct[tuple([a.aval for a in args])] = traced.direct()
 
     def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if config.jax_disable_jit:
@@ -163,9 +182,10 @@ class JitFunction:
         traced, flat = self._trace(args, kwargs)
         if _state.trace is eval_trace:
             arrays = [as_array(x) for x in flat]
-            if self._plain and not kwargs and all(type(a) is Array for a in args):
-                self._by_avals[(*[a.aval for a in args], flags_key())] = traced
-            return traced.run(arrays)
+            out = traced.run(arrays)
+            if not kwargs:
+                self._remember(args, traced)
+            return out
         if self._inline:
             outs = eval_jaxpr(traced.closed.jaxpr, traced.closed.consts, *flat)
         else:
@@ -217,7 +237,7 @@ class JitFunction:
 
     def clear_cache(self) -> None:
         """Forget every trace and executable of this function."""
-        self._by_avals.clear()
+        self._direct.clear()
         self._by_signature.clear()
 
     def _cache_size(self) -> int:
@@ -520,24 +540,6 @@ def jit_batch(axis: Any, args: Any, dims: Any, *, jaxpr: ClosedJaxpr, name: str,
 
 
 batching.axis_primitive_batchers[jit_p] = jit_batch
-
-
-def jit_staging(trace: JaxprTrace, args: Any, params: dict) -> list[Any]:
-    """Record the call; results that are arguments or constants of it are passed around it."""
-    closed = params["jaxpr"]
-    position = {v: i for i, v in enumerate(closed.jaxpr.invars)}
-    if not any(v in position for v in closed.jaxpr.outvars if type(v) is not Literal):
-        return trace.record(jit_p, args, params)
-    forward = [position.get(v) if type(v) is not Literal else None for v in closed.jaxpr.outvars]
-    kept = [f is None for f in forward]
-    pruned = memoize(_open_cache, closed, "forward", lambda: ClosedJaxpr(
-        closed.jaxpr.replace(outvars=[v for v, k in zip(closed.jaxpr.outvars, kept) if k]),
-        closed.consts))  # fmt: skip
-    outs = iter(trace.record(jit_p, args, params | {"jaxpr": pruned}) if any(kept) else [])
-    return [next(outs) if f is None else args[f] for f in forward]
-
-
-staging_rules[jit_p] = jit_staging
 
 
 def jit_dce(used: list[bool], eqn: Any) -> tuple[list[bool], Any]:
