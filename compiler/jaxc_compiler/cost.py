@@ -16,6 +16,8 @@ EXPENSIVE = 8.0
 LARGEST_EXPRESSION = 300.0
 # A contraction below this many floating point operations runs inside a kernel.
 KERNEL_CONTRACTION_FLOPS = 20e6
+# Arrays a kernel reads and writes; IREE's limit for a dispatch is 32, scratch memory included.
+LARGEST_BINDINGS = 26
 # An elementwise result of more elements than this is worth waking the other cores.
 PARALLEL_ELEMENTS = 1 << 18
 

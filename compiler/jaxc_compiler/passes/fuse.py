@@ -73,8 +73,8 @@ def _fuse_block(block: ir.Block) -> None:
     moving = [node for node in nodes if not node.constant]
     for stage in range(max((node.stage for node in moving), default=-1) + 1):
         group = [node for node in moving if node.stage == stage and node.inside]
-        if group:
-            _make_fused(group, producers, anchor)
+        for part in _parts(group, producers):
+            _make_fused(part, producers, anchor)
         for node in moving:
             if node.stage == stage and not node.inside:
                 node.op.move_before(ops[-1])
@@ -95,6 +95,35 @@ def _keep_effects_in_order(nodes: list[_Node]) -> None:
 
 def _is_used(value: ir.Value) -> bool:
     return any(True for _ in value.uses)
+
+
+def _parts(group: list[_Node], producers: dict[ir.Value, _Node]) -> list[list[_Node]]:
+    """The group cut, in program order, so that no kernel binds more arrays than it may."""
+    parts: list[list[_Node]] = []
+    inputs: set[ir.Value] = set()
+    pending: dict[ir.Value, int] = {}  # results of this part: uses that are not in it yet
+    for node in group:
+        new = {v for v in node.op.operands if not _is_constant_value(v, producers)}
+        uses = {r: sum(1 for _ in r.uses) for r in node.op.results}
+        read = [v for v in node.op.operands if v in pending]
+        done = sum(pending[v] == read.count(v) for v in set(read))
+        outputs = sum(n > 0 for n in pending.values()) - done + sum(n > 0 for n in uses.values())
+        bound = len(inputs | (new - pending.keys())) + outputs
+        if parts and bound <= cost.LARGEST_BINDINGS:
+            parts[-1].append(node)
+        else:
+            parts.append([node])
+            inputs, pending, read = set(), {}, []
+        inputs |= new - pending.keys()
+        for value in read:
+            pending[value] -= 1
+        pending |= uses
+    return parts
+
+
+def _is_constant_value(value: ir.Value, producers: dict[ir.Value, _Node]) -> bool:
+    producer = producers.get(value)
+    return producer is not None and producer.constant
 
 
 def _make_fused(

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from jaxc_compiler.lowering.element.base import Index, Scalar, ScalarBuilder
+from jaxc_compiler.lowering.element.base import Complex, Index, Scalar, ScalarBuilder
 from jaxc_compiler.lowering.element.values import Scalars, apply
 from jaxc_compiler.lowering.kernel.kernel import Kernel, scalar_aval
 from jaxc_compiler.lowering.kernel.reduction import (
@@ -180,15 +180,28 @@ class _Scan:
 
 def log_add_exp(b: ScalarBuilder, dtype: Any, x: Scalar, y: Scalar) -> Scalar:
     """log(exp(x) + exp(y)) without overflow."""
-
-    def op(name: str, *operands: Scalar) -> Scalar:
-        aval = scalar_aval(dtype)
-        arrays = [Scalars(aval, v) for v in operands]
-        params = {"accuracy": None} if name in ("exp", "log1p") else {}
-        return apply(name, arrays, params, [aval])[0].at(b, ())
-
+    if isinstance(x, Complex) and isinstance(y, Complex):
+        return _complex_log_add_exp(b, dtype, x, y)
     ops = b.floats(dtype)
     difference = ops.abs(ops.sub(x, y))
     # Equal infinities differ by NaN, but are as far apart as equal numbers: not at all.
     difference = ops.select(ops.eq(x, y), ops.c(0.0), difference)
-    return ops.add(ops.max(x, y), op("log1p", op("exp", ops.neg(difference))))
+    near = _unary(b, "exp", dtype, ops.neg(difference))
+    return ops.add(ops.max(x, y), _unary(b, "log1p", dtype, near))
+
+
+def _complex_log_add_exp(b: ScalarBuilder, dtype: Any, x: Complex, y: Complex) -> Scalar:
+    ops = b.floats(np.dtype(f"f{dtype.itemsize // 2}"))
+    scale = ops.max(x.re, y.re)
+    scale = ops.select(ops.lt(ops.abs(scale), float("inf")), scale, 0.0)
+    terms = [_unary(b, "exp", dtype, Complex(ops.sub(z.re, scale), z.im)) for z in (x, y)]
+    total = Complex(ops.add(terms[0].re, terms[1].re), ops.add(terms[0].im, terms[1].im))
+    result = _unary(b, "log", dtype, total)
+    return Complex(ops.add(result.re, scale), result.im)
+
+
+def _unary(b: ScalarBuilder, name: str, dtype: Any, value: Scalar) -> Any:
+    """One of the op book's functions of a scalar."""
+    aval = scalar_aval(dtype)
+    with b.nest():  # a scalar is computed before the loops of its nest
+        return apply(name, [Scalars(aval, value)], {"accuracy": None}, [aval])[0].at(b, ())

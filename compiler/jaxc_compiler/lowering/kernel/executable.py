@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from jaxc_compiler import mlir
 from jaxc_compiler.dialects import kernel as kernel_dialect
 from jaxc_compiler.lowering.element.base import ScalarBuilder, type_name
@@ -19,6 +21,8 @@ from jaxc_compiler.lowering.kernel.kernel import Kernel
 from jaxc_compiler.lowering.kernel.memory import Buffer, Pool, View
 from jaxc_compiler.lowering.kernel.region import lower_block
 from jaxc_compiler.mlir import ir
+
+_OWN_BINDINGS = 30  # of IREE's 32; the last ones are left for an arena
 
 
 def lower_fused(module: ir.Module, op: ir.Operation, name: str) -> None:
@@ -51,7 +55,14 @@ class _Executable:
         _create("hal.executable.source_end", [], {}, 0, ir.InsertionPoint(self.outer))
         self.block = function.regions[0].blocks.append()
         self.end = _create("func.return", [], {}, 0, ir.InsertionPoint(self.block))
+        # Stands between the constants and views and the body.
+        index = ir.IndexType.get()
+        self.first = ir.Operation.create(
+            "arith.constant", [index], [], {"value": ir.IntegerAttr.get(index, 0)},
+            ip=ir.InsertionPoint(self.end),
+        )  # fmt: skip
         self.b = ScalarBuilder(ir.InsertionPoint(self.end), self.block)
+        self.arena: Buffer | None = None
         self.k = Kernel(self.b, Pool(self._stack, self._scratch))
 
     # Memory.
@@ -64,7 +75,21 @@ class _Executable:
         return buffer
 
     def _scratch(self, dtype: Any, size: int) -> Buffer:
-        return self._binding(dtype, size, "scratch")
+        """A binding of its own, of which LLVM knows that it overlaps no other, while there are."""
+        if len(self.bindings) < _OWN_BINDINGS:
+            return self._binding(dtype, size, "scratch")
+        if self.arena is None:
+            self.arena = self._binding(np.dtype(np.int8), 0, "scratch")
+        offset = self.b.index(self.arena.size)
+        type_ = self.b.type(f"memref<{size}x{type_name(dtype, memory=True)}>")
+        bytes_ = size * (1 if dtype == np.bool_ else dtype.itemsize)
+        self.arena.size += -(-bytes_ // 64) * 64
+        ip = ir.InsertionPoint(self.first)
+        attributes: dict[str, ir.Attribute] = {}
+        ref = ir.Operation.create(
+            "memref.view", [type_], [self.arena.ref, offset], attributes, ip=ip
+        ).result
+        return Buffer(dtype, size, ref, "scratch", self.arena.binding)
 
     def _stack(self, dtype: Any, size: int) -> Buffer:
         type_ = self.b.type(f"memref<{size}x{type_name(dtype, memory=True)}>")
@@ -146,6 +171,8 @@ class _Executable:
         zero = ir.Operation.create(
             "arith.constant", [index], [], {"value": ir.IntegerAttr.get(index, 0)}, ip=ip
         ).result
+        if self.arena is not None:
+            self.arena.ref.set_type(self.b.type(f"memref<{self.arena.size}xi8>"))
         refs = []
         for number, buffer in enumerate(self.bindings):
             attributes = {

@@ -31,6 +31,8 @@ NARROW = 32  # rows of fewer elements than this are not a loop of their own
 def combiner(kind: str, dtype: Any) -> Callable[[ScalarBuilder, Scalar, Scalar], Scalar]:
     """The function that joins two partial results: add, mul, max, min, and, or, xor."""
     if dtype.kind == "c":
+        if kind in ("max", "min"):
+            return lambda b, x, y: _extreme_complex(b, dtype, kind, x, y)
         return {"add": _add_complex, "mul": _mul_complex}[kind]
     if dtype.kind in "fV":
         return lambda b, x, y: getattr(b.floats(dtype), kind)(x, y)
@@ -57,6 +59,19 @@ def _mul_complex(b: ScalarBuilder, x: Complex, y: Complex) -> Complex:
     return Complex(re, b.op("arith.addf", type_, [mul(x.re, y.im), mul(x.im, y.re)]))
 
 
+def _extreme_complex(
+    b: ScalarBuilder, dtype: Any, kind: str, x: Complex, y: Complex
+) -> Scalar:
+    """The larger or smaller of two numbers by the real part, then by the imaginary part."""
+    ops = b.floats(np.dtype(f"f{dtype.itemsize // 2}"))
+    before = ops.gt if kind == "max" else ops.lt
+    same = b.all_of([ops.eq(x.re, y.re), before(x.im, y.im)])
+    first = b.op("arith.ori", b.i1, [before(x.re, y.re), same])
+    # A NaN wins, as it does among real numbers.
+    nan = b.op("arith.ori", b.i1, [ops.isnan(x.re), ops.isnan(x.im)])
+    return b.select(b.op("arith.ori", b.i1, [first, nan]), x, y)
+
+
 def identity(kind: str, dtype: Any) -> Any:
     """The neutral element."""
     if kind in ("add", "or", "xor"):
@@ -67,6 +82,8 @@ def identity(kind: str, dtype: Any) -> Any:
         return kind in ("min", "and")
     if kind == "and":
         return -1
+    if dtype.kind == "c":
+        return complex(-math.inf, -math.inf) if kind == "max" else complex(math.inf, math.inf)
     if dtype.kind in "fV":
         return -math.inf if kind == "max" else math.inf
     info = np.iinfo(dtype)
