@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -25,17 +24,8 @@ def _identity(reduction: str, dtype: Any) -> Any:
     return np.asarray(info.max if reduction == "min" else info.min, dtype)
 
 
-_COMBINE: dict[str, Callable[..., Any]] = {
-    "sum": jnp.add,
-    "prod": jnp.multiply,
-    "min": jnp.minimum,
-    "max": jnp.maximum,
-}
-
-
-def _scatter(reduction: str) -> Callable[..., Any]:
-    names = {"sum": "add", "prod": "mul", "min": "min", "max": "max"}
-    return getattr(lax, f"scatter_{names[reduction]}")
+# Of `lax.<name>` and `lax.scatter_<name>`.
+_NAMES = {"sum": "add", "prod": "mul", "min": "min", "max": "max"}
 
 
 def _segment(
@@ -69,7 +59,7 @@ def _segment(
             inserted_window_dims=(0,),
             scatter_dims_to_operand_dims=(0,),
         )
-        return _scatter(reduction)(
+        return getattr(lax, f"scatter_{_NAMES[reduction]}")(
             start,
             lax.expand_dims(ids, (batch,)),
             data,
@@ -85,7 +75,7 @@ def _segment(
     parts = [reduce(data[i : i + bucket_size], segment_ids[i : i + bucket_size]) for i in starts]
     result = parts[0]
     for part in parts[1:]:
-        result = _COMBINE[reduction](result, part)
+        result = getattr(lax, _NAMES[reduction])(result, part)
     return result.astype(data.dtype)
 
 

@@ -9,8 +9,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from jaxc.transforms.api import vmap
-
 import numpy as np
 from jaxc import lax
 from jaxc import numpy as jnp
@@ -31,6 +29,7 @@ from jaxc.random.continuous import exponential
 from jaxc.random.keys import one_key, split_key, wrap_words
 from jaxc.random.uniform import _normal_real, _uniform, normal, rademacher
 from jaxc.transforms import ad, batching
+from jaxc.transforms.api import vmap
 
 random_gamma_p = primitive("random_gamma")
 _unit = {"shape": ()}

@@ -12,6 +12,8 @@ import numpy as np
 from jaxc import lax
 from jaxc import numpy as jnp
 from jaxc.core import dtypes
+from jaxc.core.array import wrap
+from jaxc.core.trace import Tracer
 from jaxc.numpy.nested import nested_jit
 from jaxc.random.arguments import (
     canonicalize_shape,
@@ -21,6 +23,9 @@ from jaxc.random.arguments import (
     float_dtype,
 )
 from jaxc.random.keys import one_key, random_bits, split_key
+from jaxc.random.primitives import random_bits_p
+from jaxc.transforms.jit import is_staging
+from jaxc_compiler.opset.avals import ShapedArray
 
 _UINTS = {width: np.dtype(f"uint{width}") for width in (8, 16, 32, 64)}
 
@@ -68,7 +73,11 @@ def uniform(
     key = one_key("uniform", key)
     check_no_sharding("uniform", out_sharding)
     dtype = float_dtype("uniform", dtype)
-    return _uniform(key, minval, maxval, shape=canonicalize_shape(shape), dtype=dtype)
+    shape = canonicalize_shape(shape)
+    eager = _eager_uniform(key, minval, maxval, shape, dtype)
+    if eager is not None:
+        return eager
+    return _uniform(key, minval, maxval, shape=shape, dtype=dtype)
 
 
 @nested_jit(static_argnames=("shape", "dtype"))
@@ -87,6 +96,29 @@ def _uniform(key: Any, minval: Any, maxval: Any, shape: Any, dtype: Any) -> Any:
     unit = lax.sub(lax.bitcast_convert_type(in_one_to_two, dtype), one[()])
     scaled = lax.add(lax.mul(unit, lax.sub(high, low)), low)
     return lax.max(low, lax.reshape(scaled, shape))
+
+
+def _eager_uniform(key: Any, minval: Any, maxval: Any, shape: Any, dtype: Any) -> Any:
+    """`_uniform` of concrete arguments in NumPy, or None if it is not for this case.
+
+    JAX compiles the sampler, which fuses the scaling into one rounding; so does this one.
+    """
+    if dtype != np.float32 or is_staging():
+        return None
+    if any(isinstance(x, Tracer) for x in (key, minval, maxval)):
+        return None
+    low, high = (np.asarray(x).astype(dtype) for x in (minval, maxval))
+    words = random_bits_p.kernel(key._numpy(), bit_width=32, shape=shape)
+    np.right_shift(words, np.uint32(9), out=words)
+    words |= np.uint32(0x3F800000)
+    unit = words.view(dtype)
+    unit -= np.float32(1)
+    with np.errstate(all="ignore"):
+        span = high - low
+        if span.ndim or low.ndim or span != 1 or low != 0:
+            scaled = unit * span.astype(np.float64) + low.astype(np.float64)
+            unit = np.maximum(low, scaled.astype(dtype))
+    return wrap(unit, ShapedArray(shape, dtype))
 
 
 def normal(key: Any, shape: Any = (), dtype: Any = None, *, out_sharding: Any = None) -> Any:
