@@ -31,8 +31,8 @@ from jaxc_compiler.opset import book  # noqa: F401  importing it fills OPS
 from jaxc_compiler.opset.op import OPS, Op
 
 REGION_PARAMS = frozenset({"jaxpr", "call_jaxpr", "cond_jaxpr", "body_jaxpr", "branches"})
-# A scatter's combining function: the op's name says it (scatter_add), so it is not represented.
-IMPLIED_PARAMS = frozenset({"update_jaxpr"})
+# Functions that the op's name (scatter_add) or its region states already.
+IMPLIED_PARAMS = frozenset({"update_jaxpr", "computation"})
 EFFECTFUL = frozenset({"debug_callback", "debug_print", "io_callback"})
 # Operands that differ in number and type; or single ones followed by any number of one type.
 HETEROGENEOUS = frozenset({"concatenate", "optimization_barrier", "sort", "reduce_window"})

@@ -7,6 +7,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from jaxc_compiler.lowering import element  # noqa: F401  registers the element rules
+from jaxc_compiler.lowering.linalg import (  # noqa: F401  they register their lowerings
+    contraction,
+    control_flow,
+    indexing,
+    reduction,
+    shape,
+    sorting,
+)
 from jaxc_compiler.lowering.linalg.base import lower_block
 from jaxc_compiler.mlir import ir
 

@@ -12,7 +12,8 @@ An op with an element rule needs no function here: its rule becomes the body of 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import inspect
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -24,10 +25,12 @@ from jaxc_compiler.lowering.element.base import ScalarBuilder
 from jaxc_compiler.lowering.element.values import ELEMENT, POINTWISE, Memory, Scalars, apply
 from jaxc_compiler.mlir import ir
 from jaxc_compiler.opset.avals import ShapedArray
+from jaxc_compiler.opset.op import OPS
 
 Lowering = Callable[..., Sequence[ir.Value]]
 
 LOWERINGS: dict[str, Lowering] = {}
+_NAMED: set[str] = set()  # ops whose function wants to know which of several it lowers
 CAST = "builtin.unrealized_conversion_cast"
 
 
@@ -37,6 +40,8 @@ def lowers(*names: str) -> Callable[[Lowering], Lowering]:
     def register(function: Lowering) -> Lowering:
         for name in names:
             LOWERINGS[name] = function
+        if "name" in inspect.signature(function).parameters:
+            _NAMED.update(names)
         return function
 
     return register
@@ -57,7 +62,7 @@ class Emitter:
         self.native_math = native_math
 
     @contextmanager
-    def at(self, block: ir.Block):
+    def at(self, block: ir.Block) -> Iterator[None]:
         """Emit at the end of a block."""
         before, self.ip = self.ip, ir.InsertionPoint(block)
         try:
@@ -97,6 +102,61 @@ class Emitter:
         attribute = mlir.dense(_as_signed(value))
         return self.op("arith.constant", [attribute.type], [], value=attribute).result
 
+    def stored(self, value: ir.Value) -> ir.Value:
+        """A value of a `lax` type under its storage type."""
+        return _cast(self, value, mlir.storage_type(value.type))
+
+    def as_type(self, value: ir.Value, lax_type: ir.Type) -> ir.Value:
+        """A value of a storage type under its `lax` type."""
+        return _cast(self, value, lax_type)
+
+    def converted(self, value: ir.Value, old: ShapedArray, new: ShapedArray) -> ir.Value:
+        """The array as another dtype."""
+        if old.dtype == new.dtype:
+            return value
+        params = {"new_dtype": new.dtype, "weak_type": False, "sharding": None}
+        return lower_element_op(self, "convert_element_type", [value], [old], [new], params)[0]
+
+    def elements(self, aval: ShapedArray, element: Callable[..., Any]) -> ir.Value:
+        """An array of `element(b, index)`, where index are the SSA values of its position."""
+        rank = aval.ndim
+
+        def body(b: ScalarBuilder, outs: list[ir.Value]) -> list[ir.Value]:
+            return [b.to_memory(aval.dtype, element(b, loop_indices(b, rank)), outs[0].type)]
+
+        identity = ir.AffineMap.get_identity(rank)
+        return self.generic([self.empty(aval)], [], [identity], ["parallel"] * rank, body)[0]
+
+    def lax(self, name: str, *arrays: tuple[ir.Value, ShapedArray], **params: Any) -> tuple:
+        """A `lax` op with one result, lowered at once; arrays are (value, aval)."""
+        operands, avals = [a[0] for a in arrays], [a[1] for a in arrays]
+        out_aval = OPS[name].infer(*avals, **params)
+        return lower_op(self, name, None, operands, avals, [out_aval], params)[0], out_aval
+
+    def slice(
+        self, value: ir.Value, aval: ShapedArray, starts: list[Any], steps: list[int] | None = None
+    ) -> ir.Value:
+        """A static-size part of an array; starts are ints or index values.
+
+        If `aval` has fewer dimensions than the array, the first ones are dropped (size 1).
+        """
+        rank = len(value.type.shape)
+        sizes = [1] * (rank - aval.ndim) + list(aval.shape)
+        return self.op(
+            "tensor.extract_slice", [storage(aval)], [value, *_dynamic(starts)],
+            **_window(starts, sizes, steps or [1] * rank, 1),
+        ).result  # fmt: skip
+
+    def insert(self, value: ir.Value, into: ir.Value, starts: list[Any]) -> ir.Value:
+        """An array with one part replaced; starts are ints or index values."""
+        rank = len(into.type.shape)
+        shape = list(value.type.shape)
+        sizes = [1] * (rank - len(shape)) + shape
+        return self.op(
+            "tensor.insert_slice", [into.type], [value, into, *_dynamic(starts)],
+            **_window(starts, sizes, [1] * rank, 2),
+        ).result  # fmt: skip
+
     def scalar(self, value: ir.Value) -> ir.Value:
         """The element of a 0-d array."""
         return self.op("tensor.extract", [value.type.element_type], [value]).result
@@ -130,6 +190,29 @@ class Emitter:
         return list(op.results)
 
 
+_DYNAMIC = -(2**63)
+
+
+def _dynamic(starts: list[Any]) -> list[ir.Value]:
+    return [start for start in starts if not isinstance(start, int)]
+
+
+def _window(starts: list[Any], sizes: list[int], steps: list[int], values: int) -> dict:
+    static = [start if isinstance(start, int) else _DYNAMIC for start in starts]
+    segments = [1] * values + [len(_dynamic(starts)), 0, 0]
+    arrays = {"static_offsets": static, "static_sizes": sizes, "static_strides": steps}
+    attributes = {name: ir.DenseI64ArrayAttr.get(array) for name, array in arrays.items()}
+    return attributes | {"operandSegmentSizes": ir.DenseI32ArrayAttr.get(segments)}
+
+
+def loop_indices(b: ScalarBuilder, rank: int) -> tuple[ir.Value, ...]:
+    """The position of the element that a generic's body computes."""
+    return tuple(
+        b.op("linalg.index", b.index_type, [], {"dim": ir.IntegerAttr.get(_i64(), d)})
+        for d in range(rank)
+    )
+
+
 def storage(aval: ShapedArray) -> ir.Type:
     """The tensor type an array has here."""
     return mlir.storage_type(mlir.tensor_type(aval))
@@ -155,18 +238,14 @@ def lower_element_op(
 
     Pointwise ops read their operands through indexing maps, which IREE fuses and vectorizes;
     others address them from inside the body.
-    """  # fmt: skip
+    """
     shape = out_avals[0].shape
     rank = len(shape)
     identity = ir.AffineMap.get_identity(rank)
-    scalar_map = ir.AffineMap.get(rank, 0, [])
     direct = name in POINTWISE
 
     def body(b: ScalarBuilder, elements: list[ir.Value]) -> list[ir.Value]:
-        index = tuple(
-            b.op("linalg.index", b.index_type, [], {"dim": ir.IntegerAttr.get(_i64(), d)})
-            for d in range(0 if direct else rank)
-        )
+        index = loop_indices(b, 0 if direct else rank)
         if direct:
             arrays = [_element(b, a, v) for a, v in zip(avals, elements)]
             index = (0,) * rank
@@ -178,8 +257,17 @@ def lower_element_op(
 
     outs = [e.empty(aval) for aval in out_avals]
     ins = list(operands) if direct else []
-    maps = [identity if aval.shape else scalar_map for aval in avals] if direct else []
+    maps = [_broadcasting_map(aval.shape, shape) for aval in avals] if direct else []
     return e.generic(outs, ins, [*maps, *[identity] * len(outs)], ["parallel"] * rank, body)
+
+
+def _broadcasting_map(shape: tuple[int, ...], out_shape: tuple[int, ...]) -> ir.AffineMap:
+    """Where an operand is read: a scalar everywhere, a dimension of size 1 always at 0."""
+    exprs = [
+        ir.AffineDimExpr.get(d) if size == wanted else ir.AffineConstantExpr.get(0)
+        for d, (size, wanted) in enumerate(zip(shape, out_shape))
+    ]
+    return ir.AffineMap.get(len(out_shape), 0, exprs)
 
 
 def _element(b: ScalarBuilder, aval: ShapedArray, value: ir.Value) -> Scalars:
@@ -209,16 +297,37 @@ def lower_block(block: ir.Block, native_math: bool) -> None:
 def _lower_op(e: Emitter, op: ir.Operation, name: str) -> Sequence[ir.Value]:
     if name == "constant":
         return [e.constant(mlir.constant_array(op.attributes["value"]))]
-    operands = [_cast(e, value, mlir.storage_type(value.type)) for value in op.operands]
+    operands = [e.stored(value) for value in op.operands]
     avals = [mlir.aval_of(value.type) for value in op.operands]
     out_avals = [mlir.aval_of(result.type) for result in op.results]
-    params = mlir.params_of(op)
+    return lower_op(e, name, op, operands, avals, out_avals, mlir.params_of(op))
+
+
+def lower_op(
+    e: Emitter,
+    name: str,
+    op: ir.Operation | None,
+    operands: list,
+    avals: list,
+    out_avals: list,
+    params: dict[str, Any],
+) -> Sequence[ir.Value]:
+    """Lower one op on tensors of storage types.
+
+    Raises:
+      CompileError: if the op has no lowering.
+    """
+    if any(not aval.size for aval in out_avals) and len(out_avals) == 1:
+        return [e.empty(out_avals[0])]
     if name in LOWERINGS:
-        return LOWERINGS[name](e, op, operands, avals, out_avals, **params)
+        function = LOWERINGS[name]
+        if name in _NAMED:
+            params = params | {"name": name}
+        return function(e, op, operands, avals, out_avals, **params)
     if name in ELEMENT:
         return lower_element_op(e, name, operands, avals, out_avals, params)
+    where = parse_diagnostic(str(e.loc))
     message = f"lax.{name} has no linalg lowering yet"
-    where = parse_diagnostic(str(op.location))
     position = where.file, where.line, where.column
     raise CompileError("linalg", [Diagnostic("error", message, *position)])
 

@@ -1,0 +1,139 @@
+"""Scatters on whole arrays, by IREE's scatter on a flat operand with one slot more.
+
+Every update element's place in the operand is computed first; what must be dropped goes to the
+extra slot at the end, since IREE does not check bounds.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from jaxc_compiler.lowering.element.base import Index, ScalarBuilder
+from jaxc_compiler.lowering.element.values import row_major_strides
+from jaxc_compiler.lowering.kernel.reduction import combiner
+from jaxc_compiler.lowering.linalg.base import Emitter, lowers
+from jaxc_compiler.mlir import ir
+from jaxc_compiler.opset.avals import ShapedArray
+from jaxc_compiler.opset.params import GatherScatterMode, ScatterDimensionNumbers
+
+KINDS = {
+    "scatter": None, "scatter-add": "add", "scatter-sub": "sub", "scatter-mul": "mul",
+    "scatter-min": "min", "scatter-max": "max",
+}  # fmt: skip
+
+
+@lowers(*KINDS)
+def lower_scatter(
+    e: Emitter,
+    op: Any,
+    operands: list,
+    avals: list,
+    out_avals: list,
+    *,
+    name: str,
+    dimension_numbers: ScatterDimensionNumbers,
+    mode: GatherScatterMode,
+    unique_indices: bool,
+    **_: Any,
+) -> list[ir.Value]:
+    """Flatten, scatter single elements, restore the shape."""  # fmt: skip
+    operand, (_, indices_aval, updates_aval) = avals[0], avals
+    if not updates_aval.size:
+        return [operands[0]]
+    places = _Places(e, dimension_numbers, mode, operand, operands[1], indices_aval, updates_aval)
+    count, size = updates_aval.size, operand.size
+    flat = _reshape(e, operands[0], operand, (size,))
+    slots = e.insert(flat, e.full(ShapedArray((size + 1,), operand.dtype), 0), [0])
+    updates = _reshape(e, operands[2], updates_aval, (count,))
+    where = _reshape(e, places.compute(), ShapedArray(updates_aval.shape, np.int32), (count, 1))
+    slots = _scatter(e, KINDS[name], operand.dtype, updates, where, slots, unique_indices)
+    flat = e.slice(slots, ShapedArray((size,), operand.dtype), [0])
+    return [_reshape(e, flat, ShapedArray((size,), operand.dtype), operand.shape)]
+
+
+def _reshape(e: Emitter, value: ir.Value, aval: ShapedArray, shape: tuple) -> ir.Value:
+    return e.lax("reshape", (value, aval), new_sizes=shape, dimensions=None, sharding=None)[0]
+
+
+def _scatter(
+    e: Emitter,
+    kind: str | None,
+    dtype: Any,
+    updates: ir.Value,
+    where: ir.Value,
+    slots: ir.Value,
+    unique: bool,
+) -> ir.Value:
+    op = e.op(
+        "iree_linalg_ext.scatter", [slots.type], [updates, where, slots], regions=1,
+        dimension_map=ir.DenseI64ArrayAttr.get([0]), unique_indices=ir.BoolAttr.get(unique),
+    )  # fmt: skip
+    block = op.regions[0].blocks.append(*[slots.type.element_type] * 2)
+    b = ScalarBuilder(ir.InsertionPoint(block), block, native_math=e.native_math)
+    new, old = (b.from_memory(dtype, value) for value in block.arguments)
+    with e.loc or ir.Location.unknown():
+        if kind == "sub":
+            result = _subtract(b, dtype, old, new)
+        else:
+            result = new if kind is None else combiner(kind, dtype)(b, old, new)
+        value = b.to_memory(dtype, result, slots.type.element_type)
+        b.effect("iree_linalg_ext.yield", [value])
+    return op.result
+
+
+def _subtract(b: ScalarBuilder, dtype: Any, x: Any, y: Any) -> Any:
+    if dtype.kind == "c":
+        return type(x)(*(b.op("arith.subf", p.type, [p, q]) for p, q in zip(x, y)))
+    return b.op("arith.subf" if dtype.kind in "fV" else "arith.subi", x.type, [x, y])
+
+
+class _Places:
+    """For each update element, its row-major place in the operand, or the operand's size."""
+
+    def __init__(
+        self, e: Emitter, numbers: ScatterDimensionNumbers, mode: GatherScatterMode,
+        operand: ShapedArray, indices: ir.Value, indices_aval: ShapedArray, updates: ShapedArray,
+    ):  # fmt: skip
+        self.e, self.numbers, self.mode, self.operand = e, numbers, mode, operand
+        self.indices, self.indices_aval, self.updates = indices, indices_aval, updates
+        windows = numbers.update_window_dims
+        self.scatter_dims = [d for d in range(updates.ndim) if d not in windows]
+        dropped = (*numbers.inserted_window_dims, *numbers.operand_batching_dims)
+        window_operand_dims = [d for d in range(operand.ndim) if d not in dropped]
+        self.window_of = dict(zip(window_operand_dims, windows))
+
+    def compute(self) -> ir.Value:
+        """An i32 array of the updates' shape."""
+        return self.e.elements(ShapedArray(self.updates.shape, np.int32), self._place)
+
+    def _place(self, b: ScalarBuilder, index: tuple[ir.Value, ...]) -> ir.Value:
+        batch = [index[d] for d in self.scatter_dims]
+        strides = row_major_strides(self.operand.shape)
+        place: Index = 0
+        inside: list[Any] = []
+        for dim, size in enumerate(self.operand.shape):
+            window_dim = self.window_of.get(dim)
+            extent = 1 if window_dim is None else self.updates.shape[window_dim]
+            start = self._start(b, dim, batch)
+            if self.mode == GatherScatterMode.CLIP:
+                start = b.imax(b.imin(start, size - extent), 0)
+            else:
+                inside += [b.icmp("ge", start, 0), b.icmp("le", start, size - extent)]
+            at = start if window_dim is None else b.iadd(start, index[window_dim])
+            place = b.iadd(place, b.imul(at, strides[dim]))
+        place, outside = b.index(place), b.index(self.operand.size)
+        return b.from_index(b.select(b.all_of(inside), place, outside), 32)
+
+    def _start(self, b: ScalarBuilder, dim: int, batch: list[ir.Value]) -> Index:
+        """Where the window begins in an operand dimension."""
+        numbers = self.numbers
+        if dim in numbers.operand_batching_dims:
+            k = numbers.operand_batching_dims.index(dim)
+            return batch[numbers.scatter_indices_batching_dims[k]]
+        if dim not in numbers.scatter_dims_to_operand_dims:
+            return 0
+        component = numbers.scatter_dims_to_operand_dims.index(dim)
+        dtype = self.indices_aval.dtype
+        value = b.load(dtype, self.indices, (*batch, component))
+        return b.to_index(value, signed=dtype.kind == "i")

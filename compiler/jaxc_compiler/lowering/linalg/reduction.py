@@ -1,0 +1,207 @@
+"""Reductions to linalg: sums, products, extrema, logical ones, argmax and argmin, running ones.
+
+Narrow floats are accumulated in float32, as on the CPU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from jaxc_compiler.lowering.element.base import Scalar, ScalarBuilder
+from jaxc_compiler.lowering.element.convert import convert
+from jaxc_compiler.lowering.element.values import Scalars, apply
+from jaxc_compiler.lowering.kernel.reduction import accumulator_dtype, combiner, identity
+from jaxc_compiler.lowering.linalg.base import Emitter, lowers
+from jaxc_compiler.mlir import ir
+from jaxc_compiler.opset.avals import ShapedArray
+
+KINDS = {
+    "reduce_sum": "add", "reduce_prod": "mul", "reduce_max": "max", "reduce_min": "min",
+    "reduce_and": "and", "reduce_or": "or", "reduce_xor": "xor",
+    "cumsum": "add", "cumprod": "mul", "cummax": "max", "cummin": "min",
+    "cumlogsumexp": "logadd",
+    "reduce_window_sum": "add", "reduce_window_max": "max", "reduce_window_min": "min",
+}  # fmt: skip
+
+
+def combine(b: ScalarBuilder, kind: str, dtype: Any, x: Scalar, y: Scalar) -> Scalar:
+    """Two partial results as one."""
+    if kind == "logadd":
+        return _log_add(b, dtype, x, y)
+    return combiner(kind, dtype)(b, x, y)
+
+
+def neutral(kind: str, dtype: Any) -> Any:
+    """The element that changes nothing."""
+    return -np.inf if kind == "logadd" else identity(kind, dtype)
+
+
+def _log_add(b: ScalarBuilder, dtype: Any, x: Scalar, y: Scalar) -> Scalar:
+    """log(exp(x) + exp(y)); equal infinities stay, their difference would be NaN."""
+    aval = ShapedArray((), dtype)
+
+    def call(name: str, *values: Scalar) -> Scalar:
+        arrays = [Scalars(aval, value) for value in values]
+        return apply(name, arrays, {}, [aval])[0].at(b, ())
+
+    larger, distance = call("max", x, y), call("abs", call("sub", x, y))
+    grown = call("add", larger, call("log1p", call("exp", call("neg", distance))))
+    same = b.compare("arith.cmpf", 1, x, y)
+    infinite = b.compare("arith.cmpf", 1, call("abs", larger), b.constant(np.inf, dtype))
+    return b.select(b.all_of([same, infinite]), larger, grown)
+
+
+def projected(rank: int, dims: Sequence[int]) -> ir.AffineMap:
+    """The map that picks some of `rank` loops."""
+    return ir.AffineMap.get(rank, 0, [ir.AffineDimExpr.get(d) for d in dims])
+
+
+@lowers(*[name for name in KINDS if name.startswith("reduce_") and "window" not in name])
+def lower_reduction(
+    e: Emitter,
+    op: Any,
+    operands: list,
+    avals: list,
+    out_avals: list,
+    *,
+    axes: Sequence[int],
+    name: str,
+    **_: Any,
+) -> list[ir.Value]:
+    """One generic, its result converted back from the accumulator's type."""
+    aval, kind = avals[0], KINDS[name]
+    kept = [d for d in range(aval.ndim) if d not in axes]
+    iterators = ["reduction" if d in axes else "parallel" for d in range(aval.ndim)]
+    maps = [projected(aval.ndim, range(aval.ndim)), projected(aval.ndim, kept)]
+    return [reduce_generic(e, kind, [operands[0]], avals[0].dtype, out_avals[0], maps, iterators)]
+
+
+def reduce_generic(
+    e: Emitter,
+    kind: str,
+    ins: list,
+    dtype: Any,
+    out_aval: ShapedArray,
+    maps: list,
+    iterators: list[str],
+) -> ir.Value:
+    """A generic that combines the first input's elements into the result."""
+    wide = accumulator_dtype(kind, out_aval.dtype)
+    wide_aval = out_aval.update(dtype=wide)
+
+    def body(b: ScalarBuilder, elements: list[ir.Value]) -> list[ir.Value]:
+        x = convert(b, b.from_memory(dtype, elements[0]), dtype, wide)
+        total = b.from_memory(wide, elements[-1])
+        return [b.to_memory(wide, combine(b, kind, wide, total, x), elements[-1].type)]
+
+    init = e.full(wide_aval, neutral(kind, wide))
+    result = e.generic([init], ins, maps, iterators, body)[0]
+    return e.converted(result, wide_aval, out_aval)
+
+
+@lowers("argmax", "argmin")
+def lower_argmax(
+    e: Emitter,
+    op: Any,
+    operands: list,
+    avals: list,
+    out_avals: list,
+    *,
+    axes: Sequence[int],
+    index_dtype: Any,
+    name: str,
+) -> list[ir.Value]:
+    """Value and index are reduced together: the first NaN wins, then the first extremum."""
+    (axis,), aval, kind = axes, avals[0], name[3:]
+    dtype, index_dtype = aval.dtype, np.dtype(index_dtype)
+    best = ShapedArray(out_avals[0].shape, dtype)
+    inits = [
+        e.full(best, neutral(kind, dtype)),
+        e.full(out_avals[0], np.iinfo(index_dtype).max),
+    ]
+
+    def body(b: ScalarBuilder, elements: list[ir.Value]) -> list[ir.Value]:
+        x, old, old_index = elements
+        where = b.op("linalg.index", b.index_type, [], {"dim": _i64(axis)})
+        index = b.from_index(where, index_dtype.itemsize * 8)
+        ties = b.all_of([
+            _same(b, dtype, x, old), b.compare("arith.cmpi", 6, index, old_index)
+        ])  # fmt: skip
+        better = _better(b, kind, dtype, x, old)
+        better = b.op("arith.ori", b.i1, [better, ties])
+        return [b.select(better, x, old), b.select(better, index, old_index)]
+
+    kept = [d for d in range(aval.ndim) if d != axis]
+    maps = [projected(aval.ndim, dims) for dims in (range(aval.ndim), kept, kept)]
+    iterators = ["reduction" if d == axis else "parallel" for d in range(aval.ndim)]
+    return e.generic(inits, operands, maps, iterators, body)[1:]
+
+
+_CMPF = {"max": 2, "min": 4}  # ogt, olt
+_UNORDERED, _EQUAL = 14, 1
+
+
+def _better(b: ScalarBuilder, kind: str, dtype: Any, x: ir.Value, old: ir.Value) -> ir.Value:
+    if dtype.kind in "fV":
+        is_nan = b.compare("arith.cmpf", _UNORDERED, x, x)
+        was_number = b.compare("arith.cmpf", 7, old, old)
+        first_nan = b.op("arith.andi", b.i1, [is_nan, was_number])
+        # An ordered comparison with an old NaN is false: a NaN stays.
+        return b.op("arith.ori", b.i1, [b.compare("arith.cmpf", _CMPF[kind], x, old), first_nan])
+    signed = {"max": 4, "min": 2}[kind]
+    return b.compare("arith.cmpi", signed if dtype.kind == "i" else signed + 4, x, old)
+
+
+def _same(b: ScalarBuilder, dtype: Any, x: ir.Value, old: ir.Value) -> ir.Value:
+    if dtype.kind not in "fV":
+        return b.compare("arith.cmpi", 0, x, old)
+    equal = b.compare("arith.cmpf", _EQUAL, x, old)
+    x_nan = b.compare("arith.cmpf", _UNORDERED, x, x)
+    old_nan = b.compare("arith.cmpf", _UNORDERED, old, old)
+    return b.op("arith.ori", b.i1, [equal, b.op("arith.andi", b.i1, [x_nan, old_nan])])
+
+
+def _i64(value: int) -> ir.Attribute:
+    return ir.IntegerAttr.get(ir.IntegerType.get_signless(64), value)
+
+
+@lowers("cumsum", "cumprod", "cummax", "cummin", "cumlogsumexp")
+def lower_cumulative(
+    e: Emitter,
+    op: Any,
+    operands: list,
+    avals: list,
+    out_avals: list,
+    *,
+    axis: int,
+    reverse: bool,
+    name: str,
+) -> list[ir.Value]:
+    """Log steps: in step k every element takes in the one 2^k before it. All in parallel."""
+    kind, aval = KINDS[name], out_avals[0]
+    wide_kind = "add" if kind == "logadd" else kind
+    wide = aval.update(dtype=accumulator_dtype(wide_kind, aval.dtype))
+    value = e.converted(operands[0], avals[0], wide)
+    step = 1
+    while step < aval.shape[axis]:
+        value = _scan_step(e, kind, value, wide, axis, -step if not reverse else step)
+        step *= 2
+    return [e.converted(value, wide, aval)]
+
+
+def _scan_step(
+    e: Emitter, kind: str, value: ir.Value, aval: ShapedArray, axis: int, offset: int
+) -> ir.Value:
+    length = aval.shape[axis]
+
+    def body(b: ScalarBuilder, index: tuple) -> Scalar:
+        own = b.load(aval.dtype, value, index)
+        at = b.iadd(index[axis], offset)
+        inside = b.icmp("ge", at, 0) if offset < 0 else b.icmp("lt", at, length)
+        clamped = b.imax(at, 0) if offset < 0 else b.imin(at, length - 1)
+        other = b.load(aval.dtype, value, (*index[:axis], clamped, *index[axis + 1 :]))
+        return b.select(inside, combine(b, kind, aval.dtype, other, own), own)
+
+    return e.elements(aval, body)
