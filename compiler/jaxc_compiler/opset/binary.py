@@ -195,7 +195,7 @@ def _row(
 ALL = FLOATS + COMPLEXES[:1] + INTEGERS
 
 _row("add", NUMBER, np.add, ALL)
-_row("add_any", NUMBER, np.add, ALL)
+_row("add_any", NUMBER, np.add, ALL, samples=nary_samples(2, *ALL, broadcast=False))
 _row("sub", NUMBER, np.subtract, ALL)
 _row(
     "mul", NUMBER, mul_numpy, ALL,

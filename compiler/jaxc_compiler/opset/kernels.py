@@ -72,7 +72,9 @@ def unary_samples(*dtypes: str, **params: Any) -> Callable[[], Iterable[Sample]]
     return nary_samples(1, *dtypes, **params)
 
 
-def nary_samples(arity: int, *dtypes: str, **params: Any) -> Callable[[], Iterable[Sample]]:
+def nary_samples(
+    arity: int, *dtypes: str, broadcast: bool = True, **params: Any
+) -> Callable[[], Iterable[Sample]]:
     """`arity` operands of one dtype and shape, and one case where a scalar is broadcast."""
 
     def samples() -> Iterable[Sample]:
@@ -80,7 +82,7 @@ def nary_samples(arity: int, *dtypes: str, **params: Any) -> Callable[[], Iterab
             shapes = [(2, 3), (), (0, 3)] if i == 0 else [(4,)]
             for shape in shapes:
                 yield Sample(tuple(ShapedArray(shape, dtype) for _ in range(arity)), params)
-        if arity > 1:
+        if arity > 1 and broadcast:
             rest = (ShapedArray((), dtypes[0]),) * (arity - 1)
             yield Sample((ShapedArray((2, 3), dtypes[0]), *rest), params)
 

@@ -90,7 +90,7 @@ def _as_unsigned(x: np.ndarray) -> np.ndarray:
 
 def population_count_numpy(x: np.ndarray) -> np.ndarray:
     # NumPy counts the bits of the absolute value of signed integers.
-    return np.bitwise_count(_as_unsigned(x)).astype(x.dtype)
+    return np.asarray(np.bitwise_count(_as_unsigned(x))).astype(x.dtype)
 
 
 def clz_numpy(x: np.ndarray) -> np.ndarray:
