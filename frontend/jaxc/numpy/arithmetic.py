@@ -102,10 +102,10 @@ mod = remainder
 @nested_jit
 def fmod(x1: Any, x2: Any, /) -> Any:
     """Remainder of truncating division: it has the sign of x1."""
-    x1, x2 = promote_args_numeric("fmod", x1, x2)
-    if _is_integer(x1):
-        x2 = _nonzero_divisor(x2)
-    return lax.rem(x1, x2)
+    check_arraylike("fmod", x1, x2)
+    if _is_integer(x2) and _is_integer(x1):
+        x2 = _nonzero_divisor(array_of(x2))
+    return lax.rem(*promote_args_numeric("fmod", x1, x2))
 
 
 @nested_jit

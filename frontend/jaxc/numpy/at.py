@@ -140,9 +140,9 @@ def scatter_update(
     if not isinstance(y, Array | Tracer | bool | int | float | complex):
         y = asarray(y)
     parsed = parse(idx, x.shape)
-    y = _as_element(x, y)
     mode = gather_mode(mode)
     if type(x) is Array and host_op is not None and _state.trace is eval_trace:
+        y = _as_element(x, y)
         found = _eager_update(x, parsed, y, host_op)
         if found is not None:
             return found
@@ -167,7 +167,7 @@ def _as_element(x: Any, y: Any) -> Any:
             f"{dtypes.dtype_and_weak(y)[0]} to dtype={x.dtype} with jax_numpy_dtype_promotion="
             "'standard'. In future JAX releases this will result in an error.",
             FutureWarning,
-            stacklevel=5,
+            stacklevel=6,
         )
     weak = bool(x.weak_type) and isinstance(y, int | float | complex)
     if isinstance(y, Array | Tracer) and x.weak_type:
@@ -177,6 +177,7 @@ def _as_element(x: Any, y: Any) -> Any:
 
 def _scatter(x, parsed, y, scatter, is_sorted, unique, mode, wrap_negative) -> Any:
     plan = plan_gather(parsed, x.shape, wrap_negative)
+    y = _as_element(x, y)
     if 0 in plan.shape:
         return x
     numbers = lax.ScatterDimensionNumbers(

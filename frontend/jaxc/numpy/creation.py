@@ -179,15 +179,16 @@ def _stack_nested(nested: Any, dtype: Any) -> Any:
         if type(nested) in _PYTHON_SCALARS and not isinstance(dtype, KeyDtype):
             return convert(nested, dtype)
         return _from_object(nested, dtype, copy=False)
-    parts = [_stack_nested(x, dtype) for x in nested]
-    if not parts:
+    if not nested:
         return zeros((0,), dtype)
-    shapes = {promotion.shape_of(p) if not isinstance(p, np.generic) else () for p in parts}
-    if len(shapes) > 1:
-        raise ValueError("All input arrays must have the same shape.")
-    shape = shapes.pop()
-    rank = len(shape)
-    rows = [lax.broadcast_in_dim(p, (1, *shape), tuple(range(1, rank + 1))) for p in parts]
+    rows, shapes = [], set()
+    for item in nested:
+        part = _stack_nested(item, dtype)
+        shape = () if isinstance(part, np.generic) else promotion.shape_of(part)
+        shapes.add(shape)
+        if len(shapes) > 1:
+            raise ValueError("All input arrays must have the same shape.")
+        rows.append(lax.broadcast_in_dim(part, (1, *shape), tuple(range(1, len(shape) + 1))))
     return lax.concatenate(rows, 0)
 
 

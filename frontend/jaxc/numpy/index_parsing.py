@@ -380,13 +380,16 @@ def _index_array(build: _Builder) -> Any:
     kinds = [i for i, _, _ in build.parts]
     dtype = promoted_dtype(*kinds)[0]
     batch = tuple(build.batch)
-    columns = []
-    for index, start, _ in build.parts:
-        scalar = isinstance(index, int)
-        column = convert(index, dtype) if scalar else convert(_as_device(index), dtype)
-        rank = 0 if scalar else column.ndim
-        columns.append(lax.broadcast_in_dim(column, (*batch, 1), tuple(range(start, start + rank))))
-    return columns[0] if len(columns) == 1 else lax.concatenate(columns, len(batch))
+    columns = [
+        convert(index if isinstance(index, int) else _as_device(index), dtype)
+        for index, _, _ in build.parts
+    ]
+    spread = []
+    for column, (_, start, _) in zip(columns, build.parts, strict=True):
+        rank = getattr(column, "ndim", 0)
+        axes = tuple(range(start, start + rank))
+        spread.append(lax.broadcast_in_dim(column, (*batch, 1), axes))
+    return spread[0] if len(spread) == 1 else lax.concatenate(spread, len(batch))
 
 
 def _as_device(index: Any) -> Any:

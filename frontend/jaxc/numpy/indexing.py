@@ -134,9 +134,14 @@ def take_parsed(
     wrap_negative_indices: bool = True,
 ) -> Any:
     """The elements that a parsed index selects, by the simplest operations."""
-    if parsed.new_axes_of_x:
-        x = lax.expand_dims(x, tuple(parsed.new_axes_of_x))
     mode = gather_mode(mode)
+    if parsed.new_axes_of_x:
+        shape = list(x.shape)
+        for axis in parsed.new_axes_of_x:
+            shape.insert(axis, 1)
+        plan = plan_gather(parsed, tuple(shape), wrap_negative_indices)
+        x = lax.expand_dims(x, tuple(parsed.new_axes_of_x))
+        return _gather(x, plan, indices_are_sorted, unique_indices, mode, fill_value)
     if mode in (None, _Mode.CLIP, _Mode.PROMISE_IN_BOUNDS) and wrap_negative_indices:
         if parsed.basic and (mode is _Mode.CLIP or _in_bounds(parsed, x.shape)):
             return _static_slice(x, parsed)
@@ -307,9 +312,9 @@ def _take(a, indices, axis=None, mode=None, unique_indices=False, indices_are_so
     else:
         found = gather_mode("fill" if mode is None else mode)
         if found is not _Mode.CLIP and not dtypes.issubdtype(indices.dtype, np.unsignedinteger):
-            zero = convert(0, indices.dtype)
+            negative = lax.lt(indices, convert(0, indices.dtype))
             wrapped = lax.add(indices, convert(size, indices.dtype))
-            indices = where(lax.lt(indices, zero), wrapped, indices)
+            indices = where(negative, wrapped, indices)
     sizes = list(a.shape)
     sizes[axis] = 1
     offset = (*range(axis), *range(axis + indices.ndim, a.ndim + indices.ndim - 1))

@@ -355,6 +355,11 @@ def _delete_one(a: Any, obj: Any, axis: int) -> Any:
     from jaxc.numpy.selection import where as choose
 
     length = a.shape[axis]
+    if isinstance(obj, int | np.integer):
+        at = obj + length if obj < 0 else obj
+        at = min(max(at, 0), length - 1)
+        before = (slice(None),) * axis
+        return lax.concatenate([a[(*before, slice(at))], a[(*before, slice(at + 1, None))]], axis)
     index = array_of(obj)
     if not dtypes.issubdtype(index.dtype, np.integer):
         raise ValueError("index array argument to delete must be one-dimensional integer array")

@@ -385,9 +385,9 @@ def _roll_dynamic(a: Any, shift: Any, axis: tuple) -> Any:
     if shifts.ndim != 1:
         raise ValueError("'shift' and 'axis' arguments to jnp.roll must be scalars or 1D arrays")
     for k, i in enumerate(axes):
-        one = lax.index_in_dim(shifts, k, keepdims=False)
+        one = convert(lax.index_in_dim(shifts, k, keepdims=False), np.dtype(np.int32))
         length = a.shape[i]
-        amount = remainder(convert(one, np.dtype(np.int32)), np.int32(max(length, 1)))
+        amount = remainder(one, lax.max(np.int32(length), np.int32(1)))
         doubled = lax.concatenate([a, a], int(i))
         a = lax.dynamic_slice_in_dim(
             doubled, lax.sub(np.int32(length), amount), length, axis=int(i)

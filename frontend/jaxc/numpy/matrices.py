@@ -272,10 +272,10 @@ def meshgrid(*xi: Any, copy: bool = True, sparse: bool = False, indexing: str = 
     sizes = [0] * len(arrays)
     for k, a in enumerate(arrays):
         sizes[order[k]] = a.shape[0]
-    out = []
-    for k, a in enumerate(arrays):
+    out: list[Any] = [None] * len(arrays)
+    for k in order:  # the order in which the axes of the result come
         shape = [n if i == order[k] else 1 for i, n in enumerate(sizes)] if sparse else sizes
-        out.append(lax.broadcast_in_dim(a, tuple(shape), (order[k],)))
+        out[k] = lax.broadcast_in_dim(arrays[k], tuple(shape), (order[k],))
     return out
 
 

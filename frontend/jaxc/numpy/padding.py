@@ -125,7 +125,9 @@ def _pad(array, constant_values, pad_width, mode, stat_length, end_values, refle
 def _pad_constant(array: Any, widths: Any, values: Any) -> Any:
     rank = array.ndim
     if not isinstance(values, list | tuple) and not getattr(values, "ndim", 0):
-        return lax.pad(array, convert(values, array.dtype), tuple((b, a, 0) for b, a in widths))
+        # bound directly: the widths stay the NumPy integers that JAX's jaxprs print
+        config = tuple((np.int64(b), np.int64(a), 0) for b, a in widths)
+        return lax.pad_p.bind(array, convert(values, array.dtype), padding_config=config)
     values = asarray(values).astype(array.dtype)
     if values.shape not in ((), (1,), (2,), (1, 2), (rank, 1), (rank, 2), (1, 1)):
         raise ValueError(

@@ -293,7 +293,8 @@ def _gradient_axis(f: Any, h: Any, axis: int) -> Any:
         return _gradient_uneven(f, h, axis, part)
     first, last = part(1, 2) - part(0, 1), part(-1, None) - part(-2, -1)
     inner = (part(2, None) - part(0, -2)) * 0.5
-    return concatenate([first / h, inner / h, last / h], axis=axis)
+    inner, last, first = inner / h, last / h, first / h
+    return concatenate([first, inner, last], axis=axis)
 
 
 def _gradient_uneven(f: Any, x: Any, axis: int, part: Any) -> Any:

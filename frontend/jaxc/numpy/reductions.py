@@ -15,7 +15,6 @@ from jaxc import errors, lax
 from jaxc.core import dtypes
 from jaxc.core.trace import Tracer
 from jaxc.numpy.creation import broadcast_to_shape, user_dtype
-from jaxc.numpy.elementwise import _to_bool
 from jaxc.numpy.nested import nested_jit
 from jaxc.numpy.promotion import (
     array_of,
@@ -485,4 +484,5 @@ def _ptp(a: Any, axis: Any = None, keepdims: bool = False) -> Any:
 def count_nonzero(a: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """Number of elements that are not zero."""
     a = ensure_arraylike("count_nonzero", a)
-    return sum(_to_bool(a), axis=axis, dtype=dtypes.default_dtype(int), keepdims=keepdims)
+    mask = lax.ne(a, convert(0, a.dtype))
+    return sum(mask, axis=axis, dtype=dtypes.default_dtype(int), keepdims=keepdims)

@@ -94,7 +94,7 @@ def _nonzero_sized(mask: Any, size: int, fills: tuple, filled: bool) -> tuple[An
     flat = cumsum(counts)
     strides = np.cumprod([1, *mask.shape[::-1]])[:-1][::-1]
     out = [
-        remainder(floor_divide(flat, int(stride)), n)
+        remainder(floor_divide(flat, np.asarray(stride, flat.dtype)[()]), n)
         for stride, n in zip(strides, mask.shape, strict=True)
     ]
     if not filled:

@@ -222,19 +222,12 @@ _logaddexp2.defjvp(_logaddexp2_jvp)
 
 def logaddexp(x1: Any, x2: Any, /) -> Any:
     """log(exp(x1) + exp(x2)) without overflow."""
-    return _logaddexp(*_equal_shapes(*promote_args_inexact("logaddexp", x1, x2)))
+    return _logaddexp(*promote_args_inexact("logaddexp", x1, x2))
 
 
 def logaddexp2(x1: Any, x2: Any, /) -> Any:
     """log2(2**x1 + 2**x2) without overflow."""
-    return _logaddexp2(*_equal_shapes(*promote_args_inexact("logaddexp2", x1, x2)))
-
-
-def _equal_shapes(x1: Any, x2: Any) -> tuple[Any, Any]:
-    # lax.select needs equal shapes, which a scalar operand would not give
-    from jaxc.numpy.manipulation import broadcast_arrays
-
-    return tuple(broadcast_arrays(x1, x2))  # type: ignore[return-value]
+    return _logaddexp2(*promote_args_inexact("logaddexp2", x1, x2))
 
 
 @nested_jit
