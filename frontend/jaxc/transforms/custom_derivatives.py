@@ -249,6 +249,7 @@ class custom_jvp(_Custom):
             pair = rule(*static, primals, tangents)
             return _check_jvp(self.__name__, pair, out_trees)
 
+        jvp.__name__ = _name(rule)  # as jaxprs print it
         outs = custom_jvp_call_p.bind_custom(
             flat_fun, jvp, *flat, name=self.__name__, symbolic_zeros=self.symbolic_zeros
         )
