@@ -17,11 +17,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import ml_dtypes
+
 import numpy as np
 from jaxc_compiler import mlir
 from jaxc_compiler.diagnostics import CompileError, Diagnostic, parse_diagnostic
 from jaxc_compiler.dialects import lax
 from jaxc_compiler.lowering.element.base import ScalarBuilder
+from jaxc_compiler.lowering.element.convert import convert
 from jaxc_compiler.lowering.element.values import ELEMENT, POINTWISE, Memory, Scalars, apply
 from jaxc_compiler.mlir import ir
 from jaxc_compiler.opset.avals import ShapedArray
@@ -82,6 +85,11 @@ class Emitter:
         return mlir.create(
             name, results, list(operands), attributes, regions=regions, ip=self.ip, loc=self.loc
         )
+
+    def builder(self, block: ir.Block) -> ScalarBuilder:
+        """A scalar builder for the body of an op on arrays."""
+        ip = ir.InsertionPoint(block)
+        return ScalarBuilder(ip, block, native_math=self.native_math, tensors=True)
 
     def index(self, value: int) -> ir.Value:
         index = ir.IndexType.get()
@@ -183,7 +191,7 @@ class Emitter:
             operandSegmentSizes=ir.DenseI32ArrayAttr.get([len(ins), len(outs)]),
         )  # fmt: skip
         block = op.regions[0].blocks.append(*[v.type.element_type for v in [*ins, *outs]])
-        builder = ScalarBuilder(ir.InsertionPoint(block), block, native_math=self.native_math)
+        builder = self.builder(block)
         with self.loc or ir.Location.unknown():
             yielded = body(builder, list(block.arguments))
             builder.effect("linalg.yield", list(yielded))
@@ -278,6 +286,34 @@ def _i64() -> ir.Type:
     return ir.IntegerType.get_signless(64)
 
 
+# What GPUs have functions of their own for; the element rules compute these in f64 or by tables.
+NATIVE = {
+    "exp": "math.exp", "exp2": "math.exp2", "expm1": "math.expm1", "log": "math.log",
+    "log1p": "math.log1p", "sin": "math.sin", "cos": "math.cos", "tan": "math.tan",
+    "tanh": "math.tanh", "sqrt": "math.sqrt", "rsqrt": "math.rsqrt", "erf": "math.erf",
+    "asin": "math.asin", "acos": "math.acos", "atan": "math.atan", "atan2": "math.atan2",
+    "sinh": "math.sinh", "cosh": "math.cosh", "pow": "math.powf",
+}  # fmt: skip
+_FLOATS = (np.dtype(np.float16), ml_dtypes.bfloat16, np.dtype(np.float32), np.dtype(np.float64))
+
+
+def _lower_native(
+    e: Emitter, name: str, operands: list, avals: list, out_aval: ShapedArray
+) -> ir.Value:
+    """A pointwise function by a `math` op, in f32 for narrower floats."""
+    shape, dtype = out_aval.shape, out_aval.dtype
+    wide = dtype if dtype.itemsize >= 4 else np.dtype(np.float32)
+
+    def body(b: ScalarBuilder, elements: list[ir.Value]) -> list[ir.Value]:
+        values = [convert(b, v, a.dtype, wide) for a, v in zip(avals, elements)]
+        result = b.op(NATIVE[name], b.scalar_type(wide), values)
+        return [convert(b, result, wide, dtype)]
+
+    maps = [_broadcasting_map(aval.shape, shape) for aval in avals]
+    maps.append(ir.AffineMap.get_identity(len(shape)))
+    return e.generic([e.empty(out_aval)], operands, maps, ["parallel"] * len(shape), body)[0]
+
+
 # -- blocks ----------------------------------------------------------------------------------------
 
 
@@ -324,6 +360,8 @@ def lower_op(
         if name in _NAMED:
             params = params | {"name": name}
         return function(e, op, operands, avals, out_avals, **params)
+    if e.native_math and name in NATIVE and avals[0].dtype in _FLOATS:
+        return [_lower_native(e, name, operands, avals, out_avals[0])]
     if name in ELEMENT:
         return lower_element_op(e, name, operands, avals, out_avals, params)
     where = parse_diagnostic(str(e.loc))

@@ -70,7 +70,7 @@ def _scatter(
         dimension_map=ir.DenseI64ArrayAttr.get([0]), unique_indices=ir.BoolAttr.get(unique),
     )  # fmt: skip
     block = op.regions[0].blocks.append(*[slots.type.element_type] * 2)
-    b = ScalarBuilder(ir.InsertionPoint(block), block, native_math=e.native_math)
+    b = e.builder(block)
     new, old = (b.from_memory(dtype, value) for value in block.arguments)
     with e.loc or ir.Location.unknown():
         if kind == "sub":
