@@ -18,7 +18,7 @@ from jaxc.core.trace import Tracer, get_aval, to_concrete_value
 from jaxc.lax import binary
 from jaxc.lax.binary import div, eq, mul
 from jaxc.lax.elementwise import convert
-from jaxc.lax.joining import pad, slice_in_dim
+from jaxc.lax.joining import concatenate, pad, slice_in_dim
 from jaxc.lax.shape import broadcast, broadcast_in_dim, cast, const, reshape, shape_of, squeeze
 from jaxc.transforms import ad, batching
 from jaxc.transforms.jvp import jvp_flat
@@ -203,26 +203,30 @@ def _batched(fun: Callable[..., Any], *args: Any) -> list[Any]:
 
 
 def _fold(
-    combine: Callable[..., Any], xs: Sequence[Any], neutral: Sequence[Any], axes: tuple[int, ...]
+    combine: Callable[..., Any], xs: Sequence[Any], axes: tuple[int, ...], neutral: Any = None
 ) -> list[Any]:
     """Combine the halves of the reduced elements until one is left; there must be one at least.
 
-    `combine` takes twice as many arrays as there are operands, with the reduced axis first; an odd
-    element is combined with the neutral one.
+    `combine` takes twice as many arrays as there are operands, with the reduced axis first. An odd
+    element is combined with the neutral one if that is given, else it waits for the next round.
     """
     shape = shape_of(xs[0])
     kept = tuple(i for i in range(len(shape)) if i not in axes)
     size = int(np.prod([shape[i] for i in axes], dtype=np.int64))
     flat_shape = (size, *(shape[i] for i in kept))
     xs = [reshape(x, flat_shape, (*axes, *kept)) for x in xs]
+    one_more = [(0, 1, 0)] + [(0, 0, 0)] * len(kept)
     while size > 1:
-        half = (size + 1) // 2
-        left = [slice_in_dim(x, 0, half) for x in xs]
+        half, odd = (size + 1) // 2, size % 2
+        waits = int(odd and neutral is None)
+        left = [slice_in_dim(x, 0, half - waits) for x in xs]
+        rest = [slice_in_dim(x, half - waits, half) for x in xs] if waits else []
         right = [slice_in_dim(x, half, size) for x in xs]
-        if size % 2:
-            one_more = [(0, 1, 0)] + [(0, 0, 0)] * len(kept)
-            right = [pad(x, i, one_more) for x, i in zip(right, neutral)]
+        if odd and not waits:
+            right = [pad(x, neutral, one_more) for x in right]
         xs, size = combine(*left, *right), half
+        if waits:
+            xs = [concatenate([x, r], 0) for x, r in zip(xs, rest)]
     return [squeeze(x, (0,)) for x in xs]
 
 
@@ -237,7 +241,7 @@ def _reduce_values(jaxpr: ClosedJaxpr, xs: Any, inits: Any, dimensions: tuple[in
     if _is_empty(shape, dimensions):
         return firsts
     scalar = jaxpr_as_fun(jaxpr)
-    outs = _fold(_over_all_axes(scalar, len(rest) + 1), xs, inits, dimensions)
+    outs = _fold(_over_all_axes(scalar, len(rest) + 1), xs, dimensions)
     return _over_all_axes(scalar, len(rest))(*firsts, *outs)
 
 
@@ -272,7 +276,7 @@ def _reduce_prod_jvp(primals: Any, tangents: Any, *, axes: tuple[int, ...]) -> A
         return out, ad.Zero.from_primal_value(out)
     # Products of the others, without dividing by a zero: differentiate a tree of products.
     one = const(x, 1)
-    outs, dots = jvp_flat(lambda v: _fold(lambda a, b: [mul(a, b)], [v], [one], axes), [x], [t])
+    outs, dots = jvp_flat(lambda v: _fold(lambda a, b: [mul(a, b)], [v], axes, one), [x], [t])
     return outs[0], dots[0]
 
 
