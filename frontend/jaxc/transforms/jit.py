@@ -455,7 +455,7 @@ def jit_partial_eval(split: pe.SplitTrace, args: Any, params: dict) -> list[Any]
     if known_outs:
         before, _state.trace = _state.trace, split.parent
         try:
-            outs = bind_jit(parts.known, known_args, name)
+            outs = _bind_known(parts, known_args, name)
         finally:
             _state.trace = before
     n = len(outs) - parts.num_residuals
@@ -468,6 +468,25 @@ def jit_partial_eval(split: pe.SplitTrace, args: Any, params: dict) -> list[Any]
         finally:
             _state.trace = before
     return pe.merge(parts.out_unknown, outs[:n], unknown_outs)
+
+
+def _bind_known(parts: pe.Split, args: Sequence[Any], name: str) -> list[Any]:
+    """The known part's call; residuals that are its arguments are passed around it."""
+    closed = parts.known
+    position = {v: i for i, v in enumerate(closed.jaxpr.invars)}
+    primal = len(closed.jaxpr.outvars) - parts.num_residuals
+    forward = [
+        position.get(v) if i >= primal and type(v) is not Literal else None
+        for i, v in enumerate(closed.jaxpr.outvars)
+    ]
+    if all(f is None for f in forward):
+        return bind_jit(closed, args, name)
+    pruned = memoize(_open_cache, closed, "forward", lambda: ClosedJaxpr(
+        closed.jaxpr.replace(outvars=[
+            v for v, f in zip(closed.jaxpr.outvars, forward) if f is None]),
+        closed.consts))  # fmt: skip
+    outs = iter(bind_jit(pruned, args, name))
+    return [next(outs) if f is None else args[f] for f in forward]
 
 
 pe.partial_eval_rules[jit_p] = jit_partial_eval
