@@ -76,7 +76,8 @@ def expm1(m: Any, x: Scalar) -> Scalar:
     bits, r = _split(m, clamped)
     p = m.fma(m.mul(r, r), m.poly(r, c.EXP_TAIL_F32), r)
     half = m.of_bits(m.i.shl(m.i.add(bits, 126), 23))  # 2^128 is no f32: work with half of it
-    return m.copysign(m.mul(m.fma(p, half, m.sub(half, 0.5)), 2.0), x)
+    result = m.mul(m.fma(p, half, m.sub(half, 0.5)), 2.0)
+    return m.select(m.lt(m.abs(x), 1e-9), x, result)
 
 
 def _log_parts(m: Any, u: Scalar) -> tuple[Scalar, Scalar, Scalar]:

@@ -34,8 +34,8 @@ def _split(m: Any, x: Scalar) -> tuple[Scalar, Scalar, Scalar]:
 
 
 def exp_scaled(m: Any, x: Scalar, low: Scalar | None = None, power: int = 0) -> Scalar:
-    """exp(x + low) * 2^power for |x| <= 1500, rounded once; overflow gives inf."""
-    x = m.min(m.max(x, -1500.0), 1500.0)
+    """exp(x + low) * 2^power rounded once; overflow gives inf."""
+    x = m.min(m.max(x, -800.0), 800.0)  # 2^n is then a product of two normal numbers
     _, bits, r = _split(m, x)
     if low is not None:
         r = m.add(r, low)
@@ -70,13 +70,13 @@ def exp2(m: Any, x: Scalar) -> Scalar:
 
 def expm1(m: Any, x: Scalar) -> Scalar:
     """2^n expm1(r) + (2^n - 1): one rounding each, no cancellation."""
-    clamped = m.min(m.max(x, -50.0), 720.0)
+    clamped = m.min(m.max(x, -50.0), 709.9)
     _, bits, r = _split(m, clamped)
     p = m.fma(m.mul(r, r), m.poly(r, c.EXP_TAIL), r)
     # 2^1024 is no double: work with half of it.
     half = m.of_bits(m.i.shl(m.i.add(bits, 1022), 52))
     result = m.mul(m.fma(p, half, m.sub(half, 0.5)), 2.0)
-    return m.copysign(result, x)
+    return m.select(m.lt(m.abs(x), 1e-17), x, result)
 
 
 def _log_parts(m: Any, u: Scalar) -> tuple[Scalar, Scalar, Scalar]:
@@ -175,7 +175,8 @@ def cbrt(m: Any, x: Scalar) -> Scalar:
     """Kahan's estimate by dividing the exponent by 3, then Halley's and Newton's steps."""
     i = m.i
     size = m.abs(x)
-    scaled = m.select(m.lt(size, 2.0**-1000), m.mul(size, 2.0**54), size)
+    tiny, huge = m.lt(size, 2.0**-800), m.gt(size, 2.0**900)
+    scaled = m.mul(size, m.select(tiny, 2.0**150, m.select(huge, 2.0**-150, 1.0)))
     # A third of the bit pattern by multiplication: vector units have no integer division.
     high = i.lshr(m.bits_of(scaled), 32)
     third = i.add(i.lshr(i.mul(high, 0x55555556), 32), 715094163)
@@ -188,7 +189,7 @@ def cbrt(m: Any, x: Scalar) -> Scalar:
     error = m.fma(m.neg(square), t, scaled)
     error = m.sub(error, m.mul(m.fma(t, t, m.neg(square)), t))
     t = m.add(t, m.div(error, m.mul(square, 3.0)))
-    t = m.select(m.lt(size, 2.0**-1000), m.mul(t, 2.0**-18), t)
+    t = m.mul(t, m.select(tiny, 2.0**-50, m.select(huge, 2.0**50, 1.0)))
     edge = m.b.op("arith.andi", m.b.i1, [m.lt(size, INF), m.gt(size, 0.0)])
     return m.select(edge, m.copysign(t, x), x)
 

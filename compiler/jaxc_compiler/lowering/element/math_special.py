@@ -14,7 +14,7 @@ from jaxc_compiler.lowering.element import math_f64, math_trig
 from jaxc_compiler.lowering.element.base import Scalar
 
 INF, NAN, PI = float("inf"), float("nan"), 3.141592653589793
-_HALF_LOG_TWO_PI = 0.9189385332046727
+_HALF_LOG_TWO_PI, _LOG_PI = 0.9189385332046727, 1.1447298858494002
 
 _NORMAL = (
     ((2.5090809287301226727e3, 3.3430575583588128105e4, 6.7265770927008700853e4,
@@ -109,8 +109,10 @@ def _lgamma_positive(m: Any, x: Scalar) -> Scalar:
         t = m.select(large, m.sub(t, 1.0), t)
         factor = m.select(large, t, 1.0)
         down = factor if step == 0 else m.mul(down, factor)
-    shift = m.sub(t, 2.0)
-    middle = m.mul(m.mul(shift, m.add(shift, 1.0)), m.poly(shift, c.LGAMMA_MIDDLE))
+    shift = m.select(below, m.sub(x, 1.0), m.sub(t, 2.0))  # x + 1 - 2 would lose digits
+    middle = m.mul(
+        m.mul(shift, m.select(below, x, m.add(shift, 1.0))), m.poly(shift, c.LGAMMA_MIDDLE)
+    )
     logarithm = math_f64.log(m, m.select(below, product, down))
     middle = m.select(below, m.sub(middle, logarithm), m.add(middle, logarithm))
     big = m.max(x, 8.0)
@@ -126,10 +128,12 @@ def _lgamma_positive(m: Any, x: Scalar) -> Scalar:
 def lgamma(m: Any, x: Scalar) -> Scalar:
     """log|gamma(x)|; for x < 0 by Euler's reflection. Infinite at the poles."""
     size = m.abs(x)
-    positive = _lgamma_positive(m, m.max(size, 1e-300))
+    positive = _lgamma_positive(m, m.max(size, 2.2250738585072014e-308))
     fraction = m.sub(size, m.floor(size))
     sine = m.abs(math_trig.sin(m, m.mul(fraction, PI)))
-    reflected = m.sub(math_f64.log(m, m.div(PI, m.mul(size, sine))), positive)
+    # Not log(pi / (size * sine)): of a tiny size the product would vanish.
+    logs = m.add(math_f64.log(m, size), math_f64.log(m, sine))
+    reflected = m.sub(m.sub(_LOG_PI, logs), positive)
     value = m.select(m.lt(x, 0.0), reflected, positive)
     pole = m.b.all_of([m.le(x, 0.0), m.eq(m.floor(x), x)])
     value = m.select(pole, INF, value)

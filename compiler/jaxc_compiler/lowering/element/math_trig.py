@@ -53,7 +53,7 @@ def _in_quadrant(m: Any, i: Any, q: Scalar, sine: Scalar, cosine: Scalar, turn: 
 
 def sin(m: Any, x: Scalar) -> Scalar:
     sine, cosine, q = _sin_cos(m, x)
-    return m.select(m.eq(x, 0.0), x, _in_quadrant(m, m.i, q, sine, cosine, 0))
+    return m.select(m.lt(m.abs(x), 1e-9), x, _in_quadrant(m, m.i, q, sine, cosine, 0))
 
 
 def cos(m: Any, x: Scalar) -> Scalar:
@@ -65,7 +65,7 @@ def tan(m: Any, x: Scalar) -> Scalar:
     sine, cosine, q = _sin_cos(m, x)
     odd = m.i.ne(m.i.and_(q, 1), 0)
     ratio = m.div(m.select(odd, m.neg(cosine), sine), m.select(odd, sine, cosine))
-    return m.select(m.eq(x, 0.0), x, ratio)
+    return m.select(m.lt(m.abs(x), 1e-9), x, ratio)
 
 
 def _reduced_f32(m: Any, x: Scalar) -> tuple[Scalar, Scalar, Scalar, Any]:

@@ -13,6 +13,7 @@ from jaxc_compiler.lowering.element.convert import convert
 from jaxc_compiler.lowering.element.pointwise import int_bits, kind
 from jaxc_compiler.lowering.element.values import (
     PER_RESULT,
+    apply,
     delinearize,
     flat_is_cheap,
     linearize,
@@ -34,9 +35,14 @@ def broadcast_in_dim(
 
 
 @rule("reshape")
-def reshape(b: ScalarBuilder, operands: Any, index: Indices, out_aval: Any, **_: Any) -> Scalar:
+def reshape(
+    b: ScalarBuilder, operands: Any, index: Indices, out_aval: Any, *, dimensions: Any, **_: Any
+) -> Scalar:
     """Through the row-major position, or without it if only unit dimensions come or go."""
     x, shape = operands[0], out_aval.shape
+    if dimensions is not None:
+        permuted = x.aval.update(shape=tuple(x.aval.shape[d] for d in dimensions))
+        (x,) = apply("transpose", [x], {"permutation": tuple(dimensions)}, [permuted])
     old = [n for n in x.aval.shape if n != 1]
     if old == [n for n in shape if n != 1]:
         kept = iter([i for i, n in zip(index, shape) if n != 1])

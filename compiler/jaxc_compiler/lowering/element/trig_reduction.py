@@ -1,8 +1,8 @@
 """Trigonometric argument reduction: x modulo pi/2 for every finite x, without branches.
 
 Payne and Hanek's method in floating point. For x = X * 2^E with an integer X, only 2^E * 2/pi
-modulo 4 matters, so a table of it over E gives the quadrant and the fraction of any x; the products are
-split exactly. f32 needs five values of E (constants chosen by selects), f64 a table in memory.
+modulo 4 matters, so a table of it over E gives the quadrant and the fraction of any x; the products
+are split exactly. f32 needs five values of E (constants chosen by selects), f64 a table in memory.
 """
 
 from __future__ import annotations

@@ -169,7 +169,7 @@ class Lazy:
     def at_flat(self, b: ScalarBuilder, position: Index) -> Scalar:
         """The element at a row-major position, without a division where the op allows it."""
         node = self.node
-        if node.name == "reshape":
+        if is_reshape(node):
             return node.operands[0].at_flat(b, position)
         shape = self.aval.shape
         if node.name not in POINTWISE or len(shape) < 2:
@@ -200,6 +200,11 @@ class _Flat:
         return self.array.at_flat(b, position)
 
 
+def is_reshape(node: _Node) -> bool:
+    """Whether an op keeps every element at its row-major position."""
+    return node.name == "reshape" and node.params.get("dimensions") is None
+
+
 def flat_is_cheap(array: Any) -> bool:
     """Whether `at_flat` needs no division: one-dimensional memory, and what is pointwise of it."""
     if isinstance(array, Memory):
@@ -207,7 +212,7 @@ def flat_is_cheap(array: Any) -> bool:
     if not isinstance(array, Lazy):
         return True
     node = array.node
-    if node.name == "reshape":
+    if is_reshape(node):
         return flat_is_cheap(node.operands[0])
     return node.name in POINTWISE and all(flat_is_cheap(x) for x in node.operands)
 
