@@ -278,10 +278,8 @@ class Array(metaclass=_ArrayMeta):
             text = np.array2string(self._numpy(), prefix="Array(", suffix=",", separator=", ",
                                    max_line_width=width)
             last = len(text) - text.rfind("\n") + 1
-            if "\n" in text and last + len(suffix) + 1 > width:
-                return f"Array({text},\n{' ' * 6}{suffix}"
-            if "\n" not in text and last + len("Array(") + len(suffix) + 1 > width:
-                return f"Array({text},\n{' ' * 6}{suffix}"
+            if last + len(suffix) + 1 > width:  # JAX widens the space but breaks no line
+                return f"Array({text},{' ' * 6}{suffix}"
         return f"Array({text}, {suffix}"
 
 
