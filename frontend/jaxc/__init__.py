@@ -42,7 +42,7 @@ from jaxc.transforms.api import (
 )
 from jaxc.transforms.custom_derivatives import custom_gradient, custom_jvp, custom_vjp
 from jaxc.transforms.jit import clear_caches, jit
-from jaxc.transforms.remat import checkpoint
+from jaxc.transforms.remat import checkpoint, checkpoint_policies
 from jaxc.transforms.stages import ShapeDtypeStruct
 
 named_scope = _source.named_scope
@@ -79,7 +79,8 @@ from jaxc import (  # noqa: E402
 
 __all__ = [
     "Array", "Device", "ShapeDtypeStruct", "ad_checkpoint", "block_until_ready", "check_tracer_leaks",
-    "checking_leaks", "checkpoint", "clear_caches", "closure_convert", "config", "core",
+    "checking_leaks", "checkpoint",
+    "checkpoint_policies", "clear_caches", "closure_convert", "config", "core",
     "custom_derivatives", "custom_gradient", "custom_jvp", "custom_vjp", "debug_infs", "debug_nans",
     "default_backend", "default_device", "default_matmul_precision", "default_prng_impl",
     "device_count", "device_get", "device_put", "devices", "disable_jit", "dtypes", "enable_x64",

@@ -1,7 +1,7 @@
 """Rematerialization (`jax.ad_checkpoint`)."""
 
-from jaxc.transforms.remat import checkpoint, everything_saveable, nothing_saveable
+from jaxc.transforms.remat import checkpoint, checkpoint_policies
 
 remat = checkpoint
 
-__all__ = ["checkpoint", "everything_saveable", "nothing_saveable", "remat"]
+__all__ = ["checkpoint", "checkpoint_policies", "remat"]

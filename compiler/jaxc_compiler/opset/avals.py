@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import ml_dtypes
+
 import numpy as np
 
 float0 = np.dtype([("float0", np.void, 0)])
@@ -123,7 +124,8 @@ class ShapedArray:
         weak = ", weak_type=True" if self.weak_type else ""
         return f"ShapedArray({self.str_short(short_dtypes=False)}{weak})"
 
-    __str__ = __repr__
+    def __str__(self) -> str:
+        return ("~" if self.weak_type else "") + self.str_short(short_dtypes=False)
 
 
 def typematch(a: ShapedArray, b: ShapedArray) -> bool:

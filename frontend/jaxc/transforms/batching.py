@@ -72,15 +72,15 @@ class BatchTrace(Trace):
         self.parent = parent
         self.axis = axis
 
-    def unwrap(self, x: Any) -> tuple[Any, int | None]:
+    def unwrap(self, x: Any) -> tuple[Any, Dim]:
         if isinstance(x, BatchTracer) and x._trace is self:
             return x.val, x.batch_dim
         return x, not_mapped
 
-    def wrap(self, val: Any, dim: int | None) -> Any:
+    def wrap(self, val: Any, dim: Dim) -> Any:
         return val if dim is not_mapped else BatchTracer(self, val, dim)
 
-    def unwrap_all(self, args: Sequence[Any]) -> tuple[list[Any], list[int | None]]:
+    def unwrap_all(self, args: Sequence[Any]) -> tuple[list[Any], list[Dim]]:
         pairs = [self.unwrap(a) for a in args]
         return [v for v, _ in pairs], [d for _, d in pairs]
 
@@ -105,6 +105,9 @@ class BatchTrace(Trace):
 
     def process_custom_jvp_call(self, primitive: Any, fun: Any, jvp: Any, args: Any, params: dict):
         vals, dims = self.unwrap_all(args)
+        if all(d is not_mapped for d in dims):
+            with set_current_trace(self.parent):
+                return primitive.bind_custom(fun, jvp, *vals, **params)
         batched_fun, out_dims = batch_subtrace(fun, self.axis, dims)
         batched_jvp, _ = batch_subtrace(jvp, self.axis, [*dims, *dims])
         with set_current_trace(self.parent):
@@ -117,6 +120,9 @@ class BatchTrace(Trace):
         from jaxc.transforms.custom_derivatives import batch_custom_vjp
 
         vals, dims = self.unwrap_all(args)
+        if all(d is not_mapped for d in dims):
+            with set_current_trace(self.parent):
+                return primitive.bind_custom(fun, fwd, bwd, *vals, **params)
         batched, out_dims = batch_custom_vjp(self.axis, fun, fwd, bwd, dims)
         with set_current_trace(self.parent):
             outs = primitive.bind_custom(*batched, *vals, **params)
@@ -125,7 +131,7 @@ class BatchTrace(Trace):
 
 def batch_flat(
     fun: Callable[..., Sequence[Any]], axis: Axis, args: Sequence[Any],
-    in_dims: Sequence[int | None], out_dims: Callable[[], Sequence[Any]] | Sequence[Any],
+    in_dims: Sequence[Dim], out_dims: Callable[[], Sequence[Any]] | Sequence[Any],
 ) -> list[Any]:
     """Run a function on flat batched arguments, with the batch axes of the results where asked.
 
@@ -142,8 +148,8 @@ def batch_flat(
 
 
 def batch_subtrace(
-    fun: Callable[..., Sequence[Any]], axis: Axis, in_dims: Sequence[int | None]
-) -> tuple[Callable[..., Any], Callable[[Any], list[int | None]]]:
+    fun: Callable[..., Sequence[Any]], axis: Axis, in_dims: Sequence[Dim]
+) -> tuple[Callable[..., Any], Callable[[Any], list[Dim]]]:
     """A function of batched values and, after a call, its results' batch axes (all of them 0)."""
     found: dict[str, Any] = {}
 
@@ -156,7 +162,7 @@ def batch_subtrace(
         found["dims"] = [0] * len(pairs)
         return [bdim_at_front(v, d, axis.size) for v, d in pairs]
 
-    def out_dims(outs: Any) -> list[int | None]:
+    def out_dims(outs: Any) -> list[Dim]:
         return found.get("dims", [0] * len(outs))
 
     return batched, out_dims
@@ -218,16 +224,16 @@ def moveaxis(x: Any, source: int, destination: int) -> Any:
     return primitive("transpose").bind(x, permutation=tuple(perm))
 
 
-def bdim_at_front(x: Any, dim: int | None, size: int) -> Any:
+def bdim_at_front(x: Any, dim: Dim, size: int) -> Any:
     """x with its batch axis first, broadcast if it has none."""
     return broadcast(x, size, 0) if dim is not_mapped else moveaxis(x, dim, 0)
 
 
-def bdim_at(x: Any, dim: int | None, size: int, axis: int) -> Any:
+def bdim_at(x: Any, dim: Dim, size: int, axis: int) -> Any:
     return broadcast(x, size, axis) if dim is not_mapped else moveaxis(x, dim, axis)
 
 
-def match_axis(size: int, dim: int | None, wanted: Any, x: Any) -> Any:
+def match_axis(size: int, dim: Dim, wanted: Any, x: Any) -> Any:
     """x with its batch axis where an out_axes entry wants it.
 
     Raises:
@@ -268,7 +274,7 @@ def defbroadcasting(prim: Primitive) -> None:
 
 
 def broadcast_batcher(
-    prim: Primitive, args: Sequence[Any], dims: Sequence[int | None], **params: Any
+    prim: Primitive, args: Sequence[Any], dims: Sequence[Dim], **params: Any
 ) -> Any:
     """Line up the batch axes of elementwise operands, then apply the primitive."""
     shapes = [get_aval(a).shape for a in args]
@@ -286,7 +292,7 @@ def broadcast_batcher(
     return (out, [dim] * len(out)) if prim.multiple_results else (out, dim)
 
 
-def _line_up(x: Any, shape: Any, dim: int | None, size: int, out_dim: int, rank: int) -> Any:
+def _line_up(x: Any, shape: Any, dim: Dim, size: int, out_dim: int, rank: int) -> Any:
     """An operand with its batch axis at `out_dim`; scalars stay scalars if they have none."""
     if dim is not_mapped:
         return x if not shape else broadcast(x, size, out_dim)

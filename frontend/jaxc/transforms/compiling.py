@@ -29,7 +29,7 @@ class Program:
       donated: indices (into the arguments) that the executable may overwrite.
     """
 
-    __slots__ = ("consts", "donated", "executable", "kept", "out_avals", "plain", "results")
+    __slots__ = ("consts", "donated", "executable", "kept", "num_args", "out_avals", "plain", "results")
 
     def __init__(self, closed: ClosedJaxpr, donated: Sequence[bool], name: str):
         jaxpr = closed.jaxpr
@@ -50,6 +50,7 @@ class Program:
         self.plain = all(r == ("computed", i) for i, r in enumerate(self.results))
         pruned, used = dce_jaxpr(jaxpr.replace(outvars=list(computed)), [True] * len(computed))
         self.kept = [i for i, u in enumerate(used) if u]
+        self.num_args = len(used)
         returned = {i for kind, i in self.results if kind == "argument"}
         self.donated = frozenset(
             i for i in self.kept if i < len(donated) and donated[i] and i not in returned
@@ -72,6 +73,27 @@ class Program:
         donated = [i in self.donated for i in self.kept]
         self.executable = build(program, name=name, donated=donated)
         self.consts = [buffer_of(as_array(c)) for c in program.consts]
+
+    def direct(self) -> Callable[[Sequence[Array]], Any] | None:
+        """The shortest call path, for programs of one computed result that use all arguments.
+
+        Gives the result itself rather than a list, or None where the program needs more care.
+        """
+        simple = self.plain and len(self.out_avals) == 1 and not self.donated
+        if not simple or self.executable is None or len(self.kept) != self.num_args:
+            return None
+        (aval,), consts = self.out_avals, self.consts
+        call = getattr(self.executable, "call_single", None)
+        if call is None:  # the reference target
+            return None
+
+        def run(args: Sequence[Array]) -> Array:
+            return Array(None, aval, call([a._buffer or buffer_of(a) for a in args]))
+
+        def run_with_constants(args: Sequence[Array]) -> Array:
+            return Array(None, aval, call(consts + [a._buffer or buffer_of(a) for a in args]))
+
+        return run_with_constants if consts else run
 
     def __call__(self, args: Sequence[Array]) -> list[Array]:
         """Run on Arrays (one for each argument of the original jaxpr)."""

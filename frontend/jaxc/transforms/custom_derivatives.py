@@ -465,6 +465,8 @@ def _no_forward_mode(*args: Any, **params: Any) -> Any:
 
 
 custom_lin_p.impl = _no_forward_mode
+ad.primitive_jvps[custom_lin_p] = _no_forward_mode
+batching.primitive_batchers[custom_lin_p] = _no_forward_mode
 
 
 def custom_lin_transpose(

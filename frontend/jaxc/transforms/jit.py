@@ -471,14 +471,10 @@ def jit_partial_eval(split: pe.SplitTrace, args: Any, params: dict) -> list[Any]
 
 
 def _bind_known(parts: pe.Split, args: Sequence[Any], name: str) -> list[Any]:
-    """The known part's call; residuals that are its arguments are passed around it."""
+    """The known part's call; results that are its arguments are passed around it."""
     closed = parts.known
     position = {v: i for i, v in enumerate(closed.jaxpr.invars)}
-    primal = len(closed.jaxpr.outvars) - parts.num_residuals
-    forward = [
-        position.get(v) if i >= primal and type(v) is not Literal else None
-        for i, v in enumerate(closed.jaxpr.outvars)
-    ]
+    forward = [position.get(v) if type(v) is not Literal else None for v in closed.jaxpr.outvars]
     if all(f is None for f in forward):
         return bind_jit(closed, args, name)
     pruned = memoize(_open_cache, closed, "forward", lambda: ClosedJaxpr(

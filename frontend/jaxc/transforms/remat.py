@@ -13,8 +13,15 @@ from jaxc.core.primitive import primitive
 from jaxc.core.trace import get_aval, set_current_trace
 from jaxc.transforms import ad, batching
 from jaxc.transforms import partial_eval as pe
-from jaxc.transforms.jit import batched_jaxpr, jvp_jaxpr, trace_function, transpose_jaxpr
+from jaxc.transforms.jit import (
+    batched_jaxpr,
+    jvp_jaxpr,
+    split_jaxpr,
+    trace_function,
+    transpose_jaxpr,
+)
 from jaxc.transforms.signature import Signature, debug_info
+from jaxc.transforms.staging import trace_to_jaxpr
 
 remat_p = primitive("remat2")
 
@@ -134,7 +141,7 @@ pe.partial_eval_rules[remat_p] = remat_partial_eval
 def remat_transpose(cts: Any, *args: Any, jaxpr: Jaxpr, **params: Any) -> list[Any]:
     linear = [ad.is_undefined_primal(a) for a in args]
     nonzero = [type(ct) is not ad.Zero for ct in cts]
-    back, nonzero_out = transpose_jaxpr(_closed(jaxpr), linear, nonzero)
+    back, nonzero_out = _recompute_and_transpose(_closed(jaxpr), linear, nonzero)
     given = [a for a, lin in zip(args, linear) if not lin]
     given += [ct for ct in cts if type(ct) is not ad.Zero]
     outs = iter(_bind(back, given, params))
@@ -143,6 +150,22 @@ def remat_transpose(cts: Any, *args: Any, jaxpr: Jaxpr, **params: Any) -> list[A
         None if not lin else next(outs) if next(flags) else ad.Zero(ad.tangent_aval(v.aval))
         for lin, v in zip(linear, jaxpr.invars)
     ]
+
+
+def _recompute_and_transpose(closed: ClosedJaxpr, linear: Any, nonzero: Any) -> Any:
+    """The transposed jaxpr; what does not depend on linear arguments is computed in it first."""
+    parts = split_jaxpr(closed, linear, True)
+    n = parts.num_residuals
+    back, nonzero_out = transpose_jaxpr(
+        parts.unknown, [False] * n + [True] * sum(linear), nonzero
+    )
+    known_avals = parts.known.in_avals
+
+    def fun(*args: Any) -> list[Any]:
+        residuals = eval_jaxpr(parts.known.jaxpr, parts.known.consts, *args[: len(known_avals)])
+        return eval_jaxpr(back.jaxpr, back.consts, *residuals, *args[len(known_avals) :])
+
+    return trace_to_jaxpr(fun, [*known_avals, *back.in_avals[n:]]), nonzero_out
 
 
 ad.primitive_transposes[remat_p] = remat_transpose
@@ -169,7 +192,9 @@ def remat_dce(used: list[bool], eqn: Any) -> tuple[list[bool], Any]:
 pe.dce_rules[remat_p] = remat_dce
 
 
-# ---- policies ---------------------------------------------------------------------------------
+# ---- policies -----------------------------------------------------------------------------------
+# What may be kept. Only the two extremes change what is recomputed here; the others keep nothing,
+# which costs time but never memory or a different result.
 
 
 def everything_saveable(*_: Any, **__: Any) -> bool:
@@ -180,3 +205,24 @@ def everything_saveable(*_: Any, **__: Any) -> bool:
 def nothing_saveable(*_: Any, **__: Any) -> bool:
     """Keep none: recompute all (the default)."""
     return False
+
+
+def dots_saveable(prim: Any, *_: Any, **__: Any) -> bool:
+    """Results of contractions may be kept."""
+    return prim.name in ("dot_general", "conv_general_dilated")
+
+
+def dots_with_no_batch_dims_saveable(prim: Any, *_: Any, **params: Any) -> bool:
+    """Results of contractions without batch dimensions may be kept."""
+    return prim.name == "dot_general" and not params["dimension_numbers"][1][0]
+
+
+class checkpoint_policies:
+    """The policies by JAX's names (`jax.checkpoint_policies`)."""
+
+    everything_saveable = staticmethod(everything_saveable)
+    nothing_saveable = staticmethod(nothing_saveable)
+    dots_saveable = staticmethod(dots_saveable)
+    checkpoint_dots = staticmethod(dots_saveable)
+    dots_with_no_batch_dims_saveable = staticmethod(dots_with_no_batch_dims_saveable)
+    checkpoint_dots_with_no_batch_dims = staticmethod(dots_with_no_batch_dims_saveable)

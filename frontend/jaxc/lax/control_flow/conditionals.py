@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxc import tree_util
 from jaxc.core import dtypes
-from jaxc.core.array import raw
+from jaxc.core.array import as_array, raw
 from jaxc.core.config import config
 from jaxc.core.jaxpr import ClosedJaxpr, eval_jaxpr
 from jaxc.core.primitive import primitive
@@ -175,7 +175,7 @@ def _check_branches(name: str, i: int, tree: Any, other: Any, avals: Any, others
 
 def cond_impl(index: Any, *operands: Any, branches: Any) -> list[Any]:
     i = int(np.clip(int(raw(index)), 0, len(branches) - 1))
-    return eval_jaxpr(branches[i].jaxpr, branches[i].consts, *operands)
+    return [as_array(x) for x in eval_jaxpr(branches[i].jaxpr, branches[i].consts, *operands)]
 
 
 cond_p.impl = cond_impl
@@ -248,7 +248,7 @@ def _join_residuals(
         for aval in [v.aval for v in part.unknown.jaxpr.invars[: part.num_residuals]]:
             slot = next((s for s in free if typematch(slots[s], aval)), None)
             if slot is None:
-                slots.append(aval.strip_weak_type())
+                slots.append(aval)
                 slot = len(slots) - 1
             else:
                 free.remove(slot)
@@ -305,8 +305,7 @@ def cond_transpose(cts: Any, index: Any, *operands: Any, branches: Any) -> list[
             return [next(outs) if nz else ad.zeros_like_aval(a)
                     for nz, a in zip(nonzero_out, lin_avals)]
 
-        return convert_outputs(trace_to_jaxpr(fun, back.in_avals),
-                               [a.strip_weak_type() for a in lin_avals])
+        return convert_outputs(trace_to_jaxpr(fun, back.in_avals), lin_avals)
 
     given = [o for o, lin in zip(operands, linear) if not lin]
     given += [ct for ct in cts if type(ct) is not ad.Zero]

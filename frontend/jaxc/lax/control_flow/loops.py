@@ -177,7 +177,7 @@ def while_impl(
     while True:
         (go,) = eval_jaxpr(cond_jaxpr.jaxpr, cond_jaxpr.consts, *cond_consts, *carry)
         if not bool(raw(go)):
-            return carry
+            return [as_array(c) for c in carry]
         if budget <= 0:
             break
         budget -= 1
@@ -338,7 +338,7 @@ def _masked(body: Any, cond: Any, cond_consts: Any, consts: Any, carry: Any) -> 
 
     def new_cond(*xs: Any) -> list[Any]:
         (pred,) = eval_jaxpr(cond.jaxpr, cond.consts, *xs)
-        return [primitive("reduce_or").bind(pred, axes=(0,), out_sharding=None)]
+        return [primitive("reduce_or").bind(pred, axes=(0,))]
 
     def new_body(*xs: Any) -> list[Any]:
         cc, bc, vals = xs[:nc], xs[nc : nc + nb], xs[nc + nb :]

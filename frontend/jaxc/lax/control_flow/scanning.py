@@ -142,8 +142,8 @@ def _python_scan(f: Any, carry: Any, xs: Any, tree: Any, length: int, reverse: b
     ys = ys[::-1] if reverse else ys
     stacked = tree_util.tree_map(
         lambda *rows: wrap(np.stack([raw(r) for r in rows]),
-                           get_aval(rows[0]).update(shape=(length, *get_aval(rows[0]).shape))),
-        *ys,
+                           ShapedArray((length, *get_aval(rows[0]).shape), rows[0].dtype)),
+        *tree_util.tree_map(as_array, ys),
     )
     return carry, stacked
 
