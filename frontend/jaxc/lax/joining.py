@@ -241,14 +241,15 @@ def _pad_batch(args, dims, *, padding_config):
 def _slice_transpose(ct, operand, *, start_indices, limit_indices, strides):
     shape = operand.aval.shape
     if strides is None or all(step == 1 for step in strides):
-        ends = [size - limit for size, limit in zip(shape, limit_indices)]
+        # NumPy integers where JAX's jaxprs print them
+        ends = [np.int64(size - limit) for size, limit in zip(shape, limit_indices)]
         config = list(zip(start_indices, ends, [0] * len(shape)))
     else:
         config = []
         for start, size, count, step in zip(start_indices, shape, shape_of(ct), strides):
             last = start + ((count - 1) * step + 1 if count else 0)
-            config.append((start, size - last, step - 1))
-    return [pad(ct, const(ct, 0), config)]
+            config.append((start, np.int64(size - last), np.int64(step - 1)))
+    return [pad_p.bind(ct, const(ct, 0), padding_config=tuple(config))]
 
 
 def _slice_batch(args, dims, *, start_indices, limit_indices, strides):
