@@ -42,6 +42,25 @@ def from_ufunc(ufunc: Callable[..., Any], arity: int = 1) -> Kernel:
     return binary
 
 
+_ROUNDED_BELOW = 4096  # elements
+_F32 = np.dtype(np.float32)
+
+
+def rounded(ufunc: Callable[..., Any]) -> Kernel:
+    """A kernel of a function that NumPy's float32 loop gives to 1-2 ulp only.
+
+    Arrays small enough to be looked at are computed in float64 and rounded once, which is the nearest
+    float32 nearly always, as XLA's results are; large ones take NumPy's fast loop.
+    """
+
+    def kernel(x: np.ndarray, **params: Any) -> np.ndarray:
+        if x.dtype is _F32 and x.size < _ROUNDED_BELOW:
+            return _asarray(ufunc(x.astype(np.float64)), np.float32)
+        return _asarray(ufunc(x))
+
+    return kernel
+
+
 @functools.cache
 def scipy_special() -> Any:
     """scipy.special, imported on first use: it takes longer to load than the rest of jaxc."""
