@@ -264,8 +264,10 @@ def to_attr(value: Any) -> ir.Attribute:
         return ir.DictAttr.get({"re": to_attr(value.real), "im": to_attr(value.imag)})
     if isinstance(value, np.dtype | KeyDtype):
         return ir.TypeAttr.get(scalar_type(value))
-    if isinstance(value, np.ndarray | np.generic):
-        return array_attr(np.asarray(value))
+    if isinstance(value, np.ndarray):
+        return array_attr(value)
+    if isinstance(value, np.bool_ | np.integer | np.floating):
+        return to_attr(value.item())
     if isinstance(value, enum.Enum):
         return ir.DictAttr.get({"enum": _name_attr(kind), "member": to_attr(value.name)})
     if hasattr(value, "_fields"):
