@@ -33,19 +33,19 @@ from jaxc_compiler.opset.avals import ShapedArray
 class JaxprTracer(Tracer):
     """A variable of the jaxpr being recorded."""
 
-    __slots__ = ("_aval", "var")
+    __slots__ = ("_aval", "_var")
 
     def __init__(self, trace: JaxprTrace, aval: ShapedArray, var: Var):
         self._trace = trace
         self._aval = aval
-        self.var = var
+        self._var = var
 
     @property
     def aval(self) -> ShapedArray:
         return self._aval
 
     def _origin_msg(self) -> str:
-        return self._trace.describe(self.var)  # type: ignore[attr-defined]
+        return self._trace.describe(self._var)  # type: ignore[attr-defined]
 
     def __repr__(self) -> str:
         return f"JitTracer({self._aval.str_short()})"
@@ -75,7 +75,7 @@ class JaxprTrace(Trace):
     def atom(self, x: Any) -> Atom:
         """The variable or literal that stands for a value in this jaxpr."""
         if type(x) is JaxprTracer and x._trace is self:
-            return x.var
+            return x._var
         if isinstance(x, Tracer):
             if not x._trace.valid:
                 raise escaped_tracer_error(x)
@@ -104,7 +104,7 @@ class JaxprTrace(Trace):
         avals = out_avals if primitive.multiple_results else (out_avals,)
         outs = [JaxprTracer(self, aval, Var(aval)) for aval in avals]
         self.eqns.append(
-            JaxprEqn(invars, [o.var for o in outs], primitive, params, effects, source.current())
+            JaxprEqn(invars, [o._var for o in outs], primitive, params, effects, source.current())
         )
         return outs if primitive.multiple_results else outs[0]
 
