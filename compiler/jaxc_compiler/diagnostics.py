@@ -35,19 +35,18 @@ class CompileError(RuntimeError):
         super().__init__(f"compiling failed at the {stage} stage:\n{text}")
 
 
-_POSITION = re.compile(
-    r'"?(?P<file>[^"\n]+?)"?:(?P<line>\d+):(?P<column>\d+)\)*:?\s*(?P<rest>.*)', re.S
-)
+# MLIR prints `"file":1:2: error: text` and `loc("name"("file":1:2))`, IREE `file:1:2: error: text`.
+_QUOTED = re.compile(r'"(?P<file>[^"\n]+)":(?P<line>\d+):(?P<column>\d+)\)*:?\s*(?P<rest>.*)', re.S)
+_PLAIN = re.compile(r"(?P<file>[^:\n]+):(?P<line>\d+):(?P<column>\d+):\s*(?P<rest>.*)", re.S)
 
 
 def parse_diagnostic(text: str, severity: str = "error") -> Diagnostic:
-    """Read `"file.py":12:3: error: message`, in the ways MLIR and IREE print it."""
+    """Read a message with its position, or a location alone."""
     text = text.strip()
-    match = _POSITION.match(text.removeprefix("loc("))
+    match = _PLAIN.match(text) or _QUOTED.search(text)
     if match is None:
         return Diagnostic(severity, _without_severity(text))
-    file = match["file"].rsplit('("', 1)[-1]  # `"name stack"("file"` -> file
-    position = file, int(match["line"]), int(match["column"])
+    position = match["file"].strip('"'), int(match["line"]), int(match["column"])
     return Diagnostic(severity, _without_severity(match["rest"]), *position)
 
 
@@ -56,6 +55,12 @@ def _without_severity(text: str) -> str:
     text = text.strip().split("\n\n")[0]
     text = re.sub(r"#hal\.executable\.target<.*", "", text, flags=re.S)
     return re.sub(r"^(error|warning|note|remark):\s*", "", text)
+
+
+def error_at(stage: str, location: object, message: str) -> CompileError:
+    """A CompileError at an op's location (an MLIR location: its text is what is read)."""
+    where = parse_diagnostic(str(location))
+    return CompileError(stage, [Diagnostic("error", message, where.file, where.line, where.column)])
 
 
 def from_mlir_error(stage: str, error: Exception) -> CompileError:

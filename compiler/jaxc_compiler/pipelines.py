@@ -18,6 +18,7 @@ from jaxc_compiler.lowering.linalg import lower_linalg
 from jaxc_compiler.mlir import ir
 from jaxc_compiler.passes.eliminate_dead_ops import eliminate_dead_ops
 from jaxc_compiler.passes.fold_constants import fold_constants
+from jaxc_compiler.passes.fold_shape_ops import fold_shape_ops
 from jaxc_compiler.passes.fuse import fuse
 from jaxc_compiler.passes.mark_in_place import mark_in_place
 from jaxc_compiler.stages import Stage
@@ -48,6 +49,7 @@ def _cse() -> mlir.PassManager:
 SIMPLIFY: tuple[Pass, ...] = (
     eliminate_dead_ops,  # first: what nobody reads need not be folded
     fold_constants,
+    fold_shape_ops,
     merge_equal_ops,  # after folding: folding makes equal constants
     eliminate_dead_ops,
 )

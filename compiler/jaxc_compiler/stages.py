@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from jaxc_compiler.diagnostics import CompileError, Diagnostic, parse_diagnostic
+from jaxc_compiler.diagnostics import error_at
 from jaxc_compiler.mlir import ir
 
 # jaxpr is the frontend's; iree and asm are made by IREE.
@@ -50,9 +50,7 @@ def check(module: ir.Module, stage: Stage) -> None:
         illegal = _first_illegal(op.operation, stage.dialects)
         if illegal is not None:
             message = f"{illegal.name} is not legal at this stage: no pass lowered it"
-            where = parse_diagnostic(str(illegal.location))
-            position = where.file, where.line, where.column
-            raise CompileError(stage.name, [Diagnostic("error", message, *position)])
+            raise error_at(stage.name, illegal.location, message)
 
 
 def is_legal(module: ir.Module, stage: Stage) -> bool:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from jaxc_compiler import cost, mlir
+from jaxc_compiler.diagnostics import error_at
 from jaxc_compiler.dialects import kernel as kernel_dialect
 from jaxc_compiler.dialects import lax
 from jaxc_compiler.lowering.element.values import ELEMENT, POINTWISE, Scalars, Splat, apply
@@ -244,7 +245,7 @@ def _lower_op(k: Kernel, frame: Frame, op: ir.Operation) -> list[Any]:
         dests = [frame.usable_dest(r) if a.size else None for r, a in zip(op.results, out_avals)]
         return LOWERINGS[name](k, Call(name, op, operands, out_avals, dests, dying, frame))
     if name not in ELEMENT:
-        raise NotImplementedError(f"no kernel lowering for {op.name}")
+        raise error_at("kernel", op.location, f"lax.{name} has no lowering")
     operands = _prepared(k, name, operands, out_avals)
     stretched = name in POINTWISE and any(
         x.aval.shape not in ((), out_avals[0].shape) for x in operands

@@ -21,7 +21,7 @@ import ml_dtypes
 
 import numpy as np
 from jaxc_compiler import mlir
-from jaxc_compiler.diagnostics import CompileError, Diagnostic, parse_diagnostic
+from jaxc_compiler.diagnostics import error_at
 from jaxc_compiler.dialects import lax
 from jaxc_compiler.lowering.element.base import ScalarBuilder
 from jaxc_compiler.lowering.element.convert import convert
@@ -364,10 +364,7 @@ def lower_op(
         return [_lower_native(e, name, operands, avals, out_avals[0])]
     if name in ELEMENT:
         return lower_element_op(e, name, operands, avals, out_avals, params)
-    where = parse_diagnostic(str(e.loc))
-    message = f"lax.{name} has no linalg lowering yet"
-    position = where.file, where.line, where.column
-    raise CompileError("linalg", [Diagnostic("error", message, *position)])
+    raise error_at("linalg", e.loc, f"lax.{name} has no lowering")
 
 
 def _cast(e: Emitter, value: ir.Value, wanted: ir.Type) -> ir.Value:
