@@ -20,6 +20,7 @@ from jaxc_compiler.lowering.element.pointwise import (
     pointwise,
     widen,
 )
+from jaxc_compiler.lowering.element.real_math import real
 
 
 def _max_complex(greater: bool) -> Any:
@@ -157,6 +158,10 @@ def pow_(b: ScalarBuilder, dtype: Any, x: Scalar, y: Scalar, **_: Any) -> Scalar
     return _pow(b, dtype, x, y)
 
 
+def _real(name: str) -> Any:
+    return lambda m, x, y: real(m, name, x, y)
+
+
 def _make_complex(b: ScalarBuilder, dtype: Any, x: Scalar, y: Scalar) -> Complex:
     return Complex(x, y)
 
@@ -171,7 +176,7 @@ _mul = by_kind(
     b=float_op(_ANDI), c=complexes.mul,
 )  # fmt: skip
 _pow = by_kind(
-    f=math_pow.pow_, i=math_pow.int_pow(True), u=math_pow.int_pow(False), c=complexes.pow_
+    f=_real("pow_"), i=math_pow.int_pow(True), u=math_pow.int_pow(False), c=complexes.pow_
 )
 
 pointwise("add", _add)
@@ -186,9 +191,9 @@ pointwise("sub", by_kind(
 pointwise("div", by_kind(
     f=float_op("arith.divf"), i=_divide_signed, u=_divide_unsigned, c=complexes.div
 ))  # fmt: skip
-pointwise("rem", by_kind(f=math_pow.fmod, i=_rem_signed, u=_rem_unsigned))
+pointwise("rem", by_kind(f=_real("fmod"), i=_rem_signed, u=_rem_unsigned))
 pointwise("mulhi", by_kind(i=_mulhi(True), u=_mulhi(False)))
-pointwise("atan2", by_kind(f=math_pow.atan2, c=complexes.atan2))
+pointwise("atan2", by_kind(f=_real("atan2"), c=complexes.atan2))
 pointwise("nextafter", lambda b, dtype, x, y: _nextafter(b.floats(dtype), x, y))
 pointwise("max", by_kind(
     f=float_op("arith.maximumf"), i=float_op("arith.maxsi"), u=float_op("arith.maxui"),

@@ -2,31 +2,15 @@
 
 Multiplication and division are the textbook formulas (division scaled against overflow); the others
 follow Kahan, "Branch cuts for complex elementary functions" (1987), without his special cases for
-infinities. Functions get the `FloatOps` of a part, and call the real functions of `real`.
+infinities. Functions get the `FloatOps` of a part, and call real functions through `real`.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from jaxc_compiler.lowering.element import math_f32, math_f64, math_trig
 from jaxc_compiler.lowering.element.base import Complex, Scalar
-
-
-def real(m: Any, name: str, *x: Scalar) -> Scalar:
-    """The real function `name`, by the file that has it for this width."""
-    if m.bits == 32:
-        if hasattr(math_f32, name):
-            return getattr(math_f32, name)(m, *x)
-        if hasattr(math_trig, f"{name}_f32"):
-            return getattr(math_trig, f"{name}_f32")(m, *x)
-    if name in ("atan2", "sin", "cos", "tan", "atan", "asin", "acos"):
-        return getattr(math_trig, name)(m, *x)
-    if m.bits == 64:
-        return getattr(math_f64, name)(m, *x)
-    wide = m.b.floats("float64")
-    result = getattr(math_f64, name)(wide, *[wide.cast("arith.extf", v) for v in x])
-    return m.cast("arith.truncf", result)
+from jaxc_compiler.lowering.element.real_math import real
 
 
 def neg(m: Any, z: Complex) -> Complex:

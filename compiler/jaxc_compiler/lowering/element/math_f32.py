@@ -61,6 +61,14 @@ def exp(m: Any, x: Scalar) -> Scalar:
     return m.select(m.le(x, 88.72283), scaled, m.add(x, INF))  # NaN takes the second, too
 
 
+def exp_half(m: Any, x: Scalar) -> Scalar:
+    """exp(x) / 2 for x >= 0, which is finite a little longer."""
+    bits, r = _split(m, x)
+    value = m.add(m.fma(m.mul(r, r), m.poly(r, c.EXP_TAIL_F32), r), 1.0)
+    scaled = m.of_bits(m.i.add(m.bits_of(value), m.i.shl(m.i.sub(bits, 1), 23)))
+    return m.select(m.le(x, 89.41598), scaled, m.add(x, INF))
+
+
 def exp2(m: Any, x: Scalar) -> Scalar:
     shifted = m.add(m.min(m.max(x, -200.0), 200.0), _MAGIC)
     r = m.mul(m.sub(x, m.sub(shifted, _MAGIC)), LN2)
@@ -150,3 +158,49 @@ def erf_inv(m: Any, x: Scalar) -> Scalar:
 
 def rsqrt(m: Any, x: Scalar) -> Scalar:
     return m.div(1.0, m.sqrt(x))
+
+
+def _sin_cos(m: Any, x: Scalar) -> tuple[Scalar, Scalar, Scalar]:
+    """sin and cos of x less a multiple of pi/2 (three-part Cody and Waite), and the quadrant."""
+    shifted = m.fma(x, 0.6366197723675814, _MAGIC)
+    n = m.sub(shifted, _MAGIC)
+    y = m.fma(n, -1.5707963, x)
+    y = m.fma(n, 4.371139e-08, y)
+    y = m.fma(n, 1.7151246e-15, y)
+    z = m.mul(y, y)
+    sine = m.fma(m.mul(y, z), m.poly(z, c.SIN_TAIL_F32), y)
+    cosine = m.add(m.fma(m.mul(z, z), m.poly(z, c.COS_TAIL_F32), m.mul(z, -0.5)), 1.0)
+    return sine, cosine, m.bits_of(shifted)
+
+
+def _quadrant_value(m: Any, q: Scalar, sine: Scalar, cosine: Scalar) -> Scalar:
+    value = m.select(m.i.ne(m.i.and_(q, 1), 0), cosine, sine)
+    return m.select(m.i.ne(m.i.and_(q, 2), 0), m.neg(value), value)
+
+
+def sin_native(m: Any, x: Scalar) -> Scalar:
+    sine, cosine, q = _sin_cos(m, x)
+    return _quadrant_value(m, q, sine, cosine)
+
+
+def cos_native(m: Any, x: Scalar) -> Scalar:
+    sine, cosine, q = _sin_cos(m, x)
+    return _quadrant_value(m, m.i.add(q, 1), sine, cosine)
+
+
+def tan_native(m: Any, x: Scalar) -> Scalar:
+    sine, cosine, q = _sin_cos(m, x)
+    odd = m.i.ne(m.i.and_(q, 1), 0)
+    return m.div(m.select(odd, m.neg(cosine), sine), m.select(odd, sine, cosine))
+
+
+def cbrt_native(m: Any, x: Scalar) -> Scalar:
+    """Kahan's estimate by dividing the exponent by 3, then Halley's steps."""
+    size = m.abs(x)
+    third = m.i.binary("arith.divui", m.bits_of(size), 3)
+    t = m.of_bits(m.i.add(third, 709921077))
+    for _ in range(2):
+        cube = m.mul(m.mul(t, t), t)
+        t = m.sub(t, m.mul(t, m.div(m.sub(cube, size), m.fma(cube, 2.0, size))))
+    inside = m.b.all_of([m.gt(size, 0.0), m.lt(size, INF)])
+    return m.select(inside, m.copysign(t, x), x)

@@ -135,40 +135,9 @@ def logistic(m: Any, x: Scalar) -> Scalar:
     return m.div(1.0, m.add(exp(m, m.neg(x)), 1.0))
 
 
-def sinh(m: Any, x: Scalar) -> Scalar:
-    """(E + E / (E + 1)) / 2 with E = expm1|x|; exp|x| / 2 where that could overflow."""
-    size = m.abs(x)
-    e = expm1(m, m.min(size, 40.0))
-    small = m.mul(m.add(e, m.div(e, m.add(e, 1.0))), 0.5)
-    large = exp_scaled(m, size, power=-1)
-    return m.copysign(m.select(m.gt(size, 22.0), large, small), x)
-
-
-def cosh(m: Any, x: Scalar) -> Scalar:
-    half = exp_scaled(m, m.abs(x), power=-1)
-    return m.add(half, m.div(0.25, half))
-
-
-def asinh(m: Any, x: Scalar) -> Scalar:
-    size = m.abs(x)
-    square = m.mul(size, size)
-    root = m.sqrt(m.add(square, 1.0))
-    small = log1p(m, m.add(size, m.div(square, m.add(root, 1.0))))
-    large = m.add(log(m, size), LN2)
-    return m.copysign(m.select(m.gt(size, 2.0**28), large, small), x)
-
-
-def acosh(m: Any, x: Scalar) -> Scalar:
-    t = m.sub(x, 1.0)
-    small = log1p(m, m.add(t, m.sqrt(m.mul(t, m.add(t, 2.0)))))
-    value = m.select(m.gt(x, 2.0**28), m.add(log(m, x), LN2), small)
-    return m.select(m.lt(x, 1.0), NAN, value)
-
-
-def atanh(m: Any, x: Scalar) -> Scalar:
-    size = m.abs(x)
-    ratio = m.div(m.add(size, size), m.sub(1.0, size))
-    return m.copysign(m.mul(log1p(m, ratio), 0.5), x)
+def exp_half(m: Any, x: Scalar) -> Scalar:
+    """exp(x) / 2, which is finite a little longer."""
+    return exp_scaled(m, x, power=-1)
 
 
 def cbrt(m: Any, x: Scalar) -> Scalar:

@@ -1,4 +1,4 @@
-"""pow, fmod and atan2: the functions of two variables.
+"""pow, integer pow and fmod.
 
 f64 pow takes the logarithm in double-double (so that an exponent of 1000 costs no digits), f32 pow
 goes through doubles. fmod is exact. Integer powers wrap around, as repeated multiplication does.
@@ -8,15 +8,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from jaxc_compiler.lowering.element import math_f64, math_trig
+from jaxc_compiler.lowering.element import math_f64
 from jaxc_compiler.lowering.element.base import Scalar
 
 INF, NAN = float("inf"), float("nan")
 _TWO_THIRDS, _TWO_THIRDS_LOW = 0.6666666666666666, 3.700743415417188e-17
 # 2/5 + 2/7 z + 2/9 z^2 + ...: the atanh series beyond its second term
 _LOG_SERIES = tuple(2.0 / k for k in range(29, 4, -2))
-
-atan2 = math_trig.atan2
 
 
 def _fast_two_sum(m: Any, x: Scalar, y: Scalar) -> tuple[Scalar, Scalar]:

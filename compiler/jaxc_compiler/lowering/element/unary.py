@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from jaxc_compiler.lowering.element import complexes, math_special
+from jaxc_compiler.lowering.element import complexes
 from jaxc_compiler.lowering.element.base import Complex, Scalar, ScalarBuilder
 from jaxc_compiler.lowering.element.pointwise import (
     by_kind,
     float_op,
     pointwise,
 )
+from jaxc_compiler.lowering.element.real_math import real
 from jaxc_compiler.opset.params import RoundingMethod
 
 INF = float("inf")
@@ -72,22 +73,7 @@ def _integer_pow(b: ScalarBuilder, dtype: Any, x: Scalar, *, y: int) -> Scalar:
 
 
 def _real_function(name: str) -> Any:
-    return lambda m, x: complexes.real(m, name, x)
-
-
-def _special(name: str, f32: bool = False) -> Any:
-    """A function of math_special.py; f32 goes through doubles unless it has its own."""
-
-    def function(m: Any, x: Scalar) -> Scalar:
-        if m.bits == 64:
-            return getattr(math_special, name)(m, x)
-        if f32:
-            return complexes.real(m, name, x)
-        wide = m.b.floats("float64")
-        result = getattr(math_special, name)(wide, wide.cast("arith.extf", x))
-        return m.cast("arith.truncf", result)
-
-    return function
+    return lambda m, x: real(m, name, x)
 
 
 def _conj(b: ScalarBuilder, dtype: Any, x: Scalar, **_: Any) -> Complex:
@@ -139,7 +125,5 @@ for _name in (
     _rules = by_kind(f=_real_function(_name), c=getattr(complexes, _name))
     pointwise(_name, _with_accuracy(_rules))
 pointwise("sqrt", _with_accuracy(by_kind(f=float_op("math.sqrt"), c=complexes.sqrt)))
-pointwise("erf", by_kind(f=_special("erf", f32=True)))
-pointwise("erf_inv", by_kind(f=_special("erf_inv", f32=True)))
-for _name in ("erfc", "lgamma", "digamma"):
-    pointwise(_name, by_kind(f=_special(_name)))
+for _name in ("erf", "erfc", "erf_inv", "lgamma", "digamma"):
+    pointwise(_name, by_kind(f=_real_function(_name)))
