@@ -42,7 +42,7 @@ class Array(metaclass=_ArrayMeta):
         self._buffer = buffer
         self.aval = aval
         self._exported = False  # a NumPy view of the storage may live on: never update in place
-        self._device = None
+        self._device: Any = None
 
     # ---- what it is
 
@@ -161,7 +161,7 @@ class Array(metaclass=_ArrayMeta):
         if args:
             return self._numpy().item(*args)
         if self.size != 1:
-            raise TypeError("can only convert an array of size 1 to a Python scalar")
+            raise ValueError("can only convert an array of size 1 to a Python scalar")
         return self._numpy().item()
 
     def tobytes(self, order: Any = "C") -> bytes:
