@@ -109,7 +109,7 @@ class QuickCompiler:
         self._to_hal.run(module.operation)
         for op in _operations(module):
             if op.name == "hal.executable":
-                binary = _named(binaries, "hal.executable", _symbol(op))
+                binary = _named(binaries[_symbol(op)], "hal.executable", _symbol(op))
                 private = binary.clone(ip=ir.InsertionPoint(op))
                 _set_visibility(private, "private")
                 op.erase()
@@ -117,16 +117,21 @@ class QuickCompiler:
         self._to_vm.run(module.operation)
         return self.session.output(module)
 
-    def _serialize(self, module: ir.Module) -> ir.Module:
-        """A module of only the executables, compiled. Public: private ones would be pruned."""
-        location = ir.Location.unknown(self.session.context)
-        executables = ir.Module.create(loc=location)
-        for op in _operations(module):
-            if op.name == "hal.executable":
-                clone = op.clone(ip=ir.InsertionPoint(executables.body))
-                del clone.attributes["sym_visibility"]
-        self.session.run_phases(executables, "executable-targets", "hal")
-        return executables
+    def _serialize(self, module: ir.Module) -> dict[str, ir.Module]:
+        """The executables by name, compiled, each in a module of its own."""
+        return {
+            _symbol(op): self._serialize_one(op)
+            for op in _operations(module)
+            if op.name == "hal.executable"
+        }
+
+    def _serialize_one(self, op: ir.Operation) -> ir.Module:
+        """One executable, compiled: IREE would link several into one, under another name."""
+        alone = ir.Module.create(loc=ir.Location.unknown(self.session.context))
+        clone = op.clone(ip=ir.InsertionPoint(alone.body))
+        del clone.attributes["sym_visibility"]  # a private one would be pruned
+        self.session.run_phases(alone, "executable-targets", "hal")
+        return alone
 
     def _replace_device(self, module: ir.Module) -> None:
         """Put the code that finds the device at start-up where its declaration is."""

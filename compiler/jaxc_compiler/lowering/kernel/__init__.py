@@ -39,5 +39,6 @@ def lower_kernels(module: ir.Module, target: Any = None) -> None:
             if op.operation.name == "func.func":
                 block = op.operation.regions[0].blocks[0]
                 fused += [o.operation for o in block if kernel_dialect.is_fused(o.operation)]
+        known: dict[str, str] | None = {} if len(fused) > 1 else None
         for number, op in enumerate(fused):
-            lower_fused(module, op, f"kernel_{number}")
+            lower_fused(module, op, f"kernel_{number}", known)

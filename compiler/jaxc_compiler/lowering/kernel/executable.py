@@ -25,11 +25,19 @@ from jaxc_compiler.mlir import ir
 _OWN_BINDINGS = 30  # of IREE's 32; the last ones are left for an arena
 
 
-def lower_fused(module: ir.Module, op: ir.Operation, name: str) -> None:
-    """Replace one `kernel.fused` by an executable and its dispatch."""
+def lower_fused(
+    module: ir.Module, op: ir.Operation, name: str, known: dict[str, str] | None = None
+) -> None:
+    """Replace one `kernel.fused` by an executable and its dispatch.
+
+    Args:
+      known: the executables of the module, by their code: equal kernels share one.
+    """
     executable = _Executable(module, op, name)
     executable.emit_body()
     executable.finish()
+    if known is not None:
+        executable.share(known)
     executable.replace_with_dispatch()
 
 
@@ -48,7 +56,7 @@ class _Executable:
         inner = _create("builtin.module", [], {}, 1, ir.InsertionPoint(self.outer))
         function = _create(
             "func.func", [],
-            {"sym_name": _string(name),
+            {"sym_name": _string(self.name),
              "function_type": ir.TypeAttr.get(ir.FunctionType.get([], []))},
             1, ir.InsertionPoint(inner.regions[0].blocks.append()),
         )  # fmt: skip
@@ -197,6 +205,15 @@ class _Executable:
             argument.replace_all_uses_with(ref)
         for number in reversed(range(len(refs))):
             self.block.erase_argument(number)
+
+    def share(self, known: dict[str, str]) -> None:
+        """Use an executable with the same code instead of this one."""
+        code = "".join(op.operation.get_asm(use_local_scope=True) for op in self.outer.operations)
+        code = code.replace(self.name, "")  # IREE wants another name for every entry point
+        if code in known:
+            self.name = known[code]
+            self.source.erase()
+        known.setdefault(code, self.name)
 
     def replace_with_dispatch(self) -> None:
         """Put a dispatch in the op's place."""

@@ -19,6 +19,7 @@ from jaxc_compiler.lowering.element.values import Scalars
 from jaxc_compiler.lowering.kernel.kernel import Computed, Kernel, scalar_aval
 from jaxc_compiler.lowering.kernel.memory import View
 from jaxc_compiler.lowering.kernel.region import Call, lower_block, lowering
+from jaxc_compiler.mlir import ir
 from jaxc_compiler.opset.avals import ShapedArray
 
 UNROLLED = 8  # a reduction of at most this many elements is computed without a loop
@@ -172,6 +173,10 @@ def reduce_array(k: Kernel, array: Any, axes: Sequence[int], kind: str, call: Ca
     out = call.out_avals[0]
     r = _Reduction(k, array, axes, kind)
     _, count, inner = r.space.sizes
+    if r.needs_lanes() and inner == 1 and count > UNROLLED and k.cost(array) >= cost.EXPENSIVE:
+        # Lanes need their loop twice; an expensive expression is better made once.
+        if array.aval.size * array.aval.dtype.itemsize <= cost.STAGED_BYTES:
+            r = _Reduction(k, k.materialize(array), axes, kind)
     if not out.shape:
         return Scalars(out, r.scalar())
     if count <= UNROLLED and k.cost(array) * count <= cost.LARGEST_EXPRESSION / 4:
@@ -306,6 +311,11 @@ class _Reduction:
     def sum_lanes(self, view: View, lanes: int) -> Scalar:
         """All lanes joined, pairwise; `lanes` is a power of two."""
         b, ref = self.k.b, view.buffer.ref
+        if self.wide.kind == "f":
+            type_ = b.type(f"vector<{lanes}x{b.scalar_type(self.wide)}>")
+            vector = b.op("vector.load", type_, [ref, b.index(0)])
+            kind = {"kind": ir.Attribute.parse(f"#vector.kind<{self.kind}>")}
+            return b.op("vector.reduction", b.scalar_type(self.wide), [vector], kind)
         while lanes > 1:
             lanes //= 2
             with b.for_(0, lanes) as lane:
