@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-
 from jaxc import lax
 from jaxc.core import dtypes
 from jaxc.core.array import Array, wrap
@@ -223,7 +222,7 @@ def _eager_update(x: Array, parsed: Parsed, y: Any, host_op: Any) -> Any:
     """The update by NumPy assignment; None where that could differ from the scatter."""
     if not parsed.basic or parsed.new_axes_of_x or isinstance(x.aval.dtype, KeyDtype):
         return None
-    if isinstance(y, Tracer) or x.aval.dtype.kind == "b" and host_op is not _assign:
+    if isinstance(y, Tracer) or (x.aval.dtype.kind == "b" and host_op is not _assign):
         return None
     index, axis = [], 0
     for entry in parsed.entries:

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-
 from jaxc import lax
 from jaxc.core import dtypes
 from jaxc.core.array import Array, wrap
@@ -163,7 +162,6 @@ _UNARY = [
     ("exp", lax.exp, "inexact", "Exponential function."),
     ("exp2", lax.exp2, "inexact", "2 to the power of x."),
     ("expm1", lax.expm1, "inexact", "exp(x) - 1, accurate near zero."),
-    ("fabs", lax.abs, "inexact", "Absolute value as a float."),
     ("log", lax.log, "inexact", "Natural logarithm."),
     ("log1p", lax.log1p, "inexact", "log(1 + x), accurate near zero."),
     ("negative", lax.neg, "any", "-x."),
@@ -294,6 +292,14 @@ def absolute(x: Any, /) -> Any:
 
 
 abs = absolute
+
+
+def fabs(x: Any, /) -> Any:
+    """Absolute value as a float."""
+    x = ensure_arraylike("fabs", x)
+    if x.dtype in _COMPLEX:
+        raise TypeError("ufunc 'fabs' does not support complex dtypes")
+    return lax.abs(*promote_args_inexact("fabs", x))
 
 
 def positive(x: Any, /) -> Any:

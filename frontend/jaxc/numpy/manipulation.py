@@ -9,7 +9,6 @@ import operator
 from typing import Any
 
 import numpy as np
-
 from jaxc import errors, lax
 from jaxc.core import dtypes
 from jaxc.core.array import Array
@@ -82,12 +81,18 @@ def _target_shape(a: Any, shape: Any) -> tuple[int, ...]:
         )
     sizes = canonicalize_shape(shape)
     unknown = [i for i, s in enumerate(sizes) if s == -1]
+    total = int(np.prod(a.shape, dtype=np.int64))
     if len(unknown) > 1:
         raise TypeError(f"can only specify one unknown axis size with a `-1` value, got {sizes}")
     if not unknown:
+        asked = int(np.prod(sizes, dtype=np.int64))
+        if asked != total:
+            raise TypeError(
+                f"cannot reshape array of shape {a.shape} (size {total}) into shape {sizes} "
+                f"(size {asked})"
+            )
         return sizes
     known = int(np.prod([s for s in sizes if s != -1], dtype=np.int64))
-    total = int(np.prod(a.shape, dtype=np.int64))
     if known == 0 or total % known:
         raise TypeError(
             f"cannot reshape array of shape {a.shape} (size {total}) into shape {sizes} because "
@@ -454,8 +459,8 @@ def _repeat_uniform(a: Any, count: int, axis: int) -> Any:
 
 
 def _repeat_varied(a: Any, repeats: Any, axis: int, total: int) -> Any:
-    from jaxc.numpy.cumulative import cumsum
     from jaxc.numpy.creation import zeros
+    from jaxc.numpy.cumulative import cumsum
     from jaxc.numpy.indexing import take
 
     if repeats.ndim == 0:

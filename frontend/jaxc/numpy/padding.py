@@ -52,8 +52,6 @@ def _pairs(values: Any, rank: int, name: str) -> tuple[tuple[Any, Any], ...]:
     if shape == (2,) or shape == (1, 2):
         before, after = np.asarray(values).reshape(2)
         return ((before, after),) * rank
-    if shape == (rank, 1):
-        return tuple((v[0], v[0]) for v in np.asarray(values))
     if shape == (rank, 2):
         return tuple((v[0], v[1]) for v in np.asarray(values))
     raise ValueError(
@@ -79,7 +77,7 @@ def pad(array: Any, pad_width: Any, mode: Any = "constant", **kwargs: Any) -> An
     unknown = set(kwargs) - _ALLOWED[mode]
     if unknown:
         raise ValueError(f"unsupported keyword arguments for mode '{mode}': {unknown}")
-    if any(w < 0 for pair in widths for w in pair) and mode != "constant":
+    if any(w < 0 for pair in widths for w in pair):
         raise ValueError("index can't contain negative values")
     stat_length = kwargs.get("stat_length")
     if stat_length is not None:

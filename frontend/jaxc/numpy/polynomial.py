@@ -9,7 +9,6 @@ import operator
 from typing import Any
 
 import numpy as np
-
 from jaxc import lax
 from jaxc.core import dtypes
 from jaxc.numpy.arithmetic import power

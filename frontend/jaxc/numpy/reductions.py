@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-
 from jaxc import errors, lax
 from jaxc.core import dtypes
 from jaxc.core.trace import Tracer
@@ -92,11 +91,13 @@ def _reduce(
         _check_identity(name, a, axes, initial, where)
     found = user_dtype(dtype, name)
     if found is None:
-        found = _promoted_int(a.dtype) if promote or a.dtype == _BOOL and has_identity else a.dtype
+        found = (
+            _promoted_int(a.dtype) if promote or (a.dtype == _BOOL and has_identity) else a.dtype
+        )
     compute = _compute_dtype(found)
     if compute == _BOOL and has_identity:
         compute = dtypes.default_dtype(int)
-    a = a if a.dtype == compute else lax.convert_element_type(a, compute)
+    a = a if a.dtype == compute and not a.weak_type else lax.convert_element_type(a, compute)
     if where is not None:
         a = choose(where, a, _scalar(identity, compute))
     out = lax_reduce(a, axes)
