@@ -7,6 +7,7 @@ dimension numbers to a (batched) matrix product. Imports NumPy and the op book o
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import ml_dtypes
 
@@ -189,7 +190,7 @@ def _product(lhs, rhs, lhs_contract, rhs_contract, lhs_batch, rhs_batch):
 
 
 def _dot_samples():
-    def dot(lhs, rhs, dims, dtype=np.float32, preferred=None):
+    def dot(lhs, rhs, dims, dtype: Any = np.float32, preferred=None):
         params = {
             "dimension_numbers": dims,
             "precision": None,

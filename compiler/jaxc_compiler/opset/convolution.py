@@ -7,6 +7,7 @@ matrix product per group. Imports NumPy and the op book only.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from jaxc_compiler.opset.avals import ShapedArray
@@ -148,7 +149,7 @@ def conv_general_dilated_numpy(
     lhs_spec, rhs_spec, out_spec = dimension_numbers
     dtype = np.dtype(lhs.dtype if preferred_element_type is None else preferred_element_type)
     working = accumulation_dtype(dtype)
-    x = lhs.transpose(lhs_spec).astype(working)
+    x: Any = lhs.transpose(lhs_spec).astype(working)
     kernel = rhs.transpose(rhs_spec).astype(working)
     config = [(0, 0, 0), (0, 0, 0)]
     config += [(low, high, step - 1) for (low, high), step in zip(padding, lhs_dilation)]

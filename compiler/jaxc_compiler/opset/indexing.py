@@ -165,8 +165,8 @@ def gather_infer(
     ):
         raise TypeError(
             f"gather: slice_sizes {tuple(slice_sizes)} must have one entry for each dimension of "
-            f"the operand's shape {operand.shape}, and each must be an offset, collapsed or batching "
-            f"dimension of {numbers}."
+            f"the operand's shape {operand.shape}, and each must be an offset, collapsed or "
+            f"batching dimension of {numbers}."
         )
     for dim, (size, bound) in enumerate(zip(slice_sizes, operand.shape)):
         if indices.size and not 0 <= size <= bound:

@@ -350,7 +350,7 @@ def tile_numpy(x, *, reps):
 def iota_infer(*, dtype, shape, dimension, sharding):
     check_shapelike("iota", "shape", shape)
     if isinstance(dtype, KeyDtype) or np.dtype(dtype).kind not in "iufcV":
-        raise TypeError(f"iota does not accept dtype {np.dtype(dtype).name}.")
+        raise TypeError(f"iota does not accept dtype {dtype.name}.")
     if not 0 <= dimension < len(shape):
         raise ValueError(f"iota: dimension {dimension} must be a dimension of shape {shape}.")
     return ShapedArray(tuple(shape), dtype)

@@ -1,11 +1,13 @@
 """Sorts: sort (several operands, one order) and top_k.
 
 Owns their book entries and the order JAX sorts in: NaN after every number, -0.0 equal to 0.0,
-complex by real part then imaginary part, equal keys in their original order. Imports NumPy and the op book
-only.
+complex by real part then imaginary part, equal keys in their original order. Imports
+NumPy and the op book only.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 from jaxc_compiler.opset.avals import ShapedArray
@@ -20,7 +22,7 @@ def sort_infer(*operands, dimension, is_stable, num_keys):
     return list(operands)
 
 
-def _columns(key: np.ndarray) -> list[np.ndarray]:
+def _columns(key: Any) -> list[np.ndarray]:
     """What NumPy must compare, first to last, to order a key as JAX does."""
     if key.dtype.kind == "c":
         return [key.real, key.imag]

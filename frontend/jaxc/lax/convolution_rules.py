@@ -1,8 +1,8 @@
 """Derivatives and batching of conv_general_dilated.
 
 With b batch, i input feature and o output feature, a convolution contracts [b, i] [i, o] -> [b, o],
-so its transposes are convolutions again: [b, o] [o, i] -> [b, i] and [i, b] [b, o] -> [i, o]. Groups
-of features become groups of batches in the second. Must not import jaxc.numpy.
+so its transposes are convolutions again: [b, o] [o, i] -> [b, i] and [i, b] [b, o] -> [i, o].
+Groups of features become groups of batches in the second. Must not import jaxc.numpy.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Indexed reads and writes: dynamic slices, gather, index_take.
 
-Owns the rules of dynamic_slice, dynamic_update_slice and gather and the public functions; scatters
-are in `scatter.py`. Must not import jaxc.numpy.
+Owns the public functions and the rules of dynamic_slice, dynamic_update_slice and gather, but for two
+that are scatters: see `scatter.py`. Must not import jaxc.numpy.
 """
 
 from __future__ import annotations
@@ -33,7 +33,6 @@ from jaxc_compiler.opset.indexing import default_fill_value
 from jaxc_compiler.opset.params import (
     GatherDimensionNumbers,
     GatherScatterMode,
-    ScatterDimensionNumbers,
 )
 
 dynamic_slice_p = primitive("dynamic_slice")
@@ -277,7 +276,7 @@ def _dynamic_slice_transpose(ct, operand, *starts, slice_sizes):
     return [dynamic_update_slice_p.bind(zeros, ct, *starts), *nones]
 
 
-def _index_vectors(starts: Sequence[Any], dims: Sequence[Any]) -> tuple[Any, int | None]:
+def index_vectors(starts: Sequence[Any], dims: Sequence[Any]) -> tuple[Any, int | None]:
     """Scalar start indices, some of them batched, as index vectors."""
     if not starts:
         return np.zeros((0,), np.int32), None
@@ -293,7 +292,7 @@ def _index_vectors(starts: Sequence[Any], dims: Sequence[Any]) -> tuple[Any, int
 def _dynamic_slice_batch(args, dims, *, slice_sizes):
     operand, *starts = args
     axes = tuple(range(len(slice_sizes)))
-    indices, indices_dim = _index_vectors(starts, dims[1:])
+    indices, indices_dim = index_vectors(starts, dims[1:])
     return _gather_batch(
         (operand, indices),
         (dims[0], indices_dim),
@@ -331,39 +330,8 @@ def _dynamic_update_slice_transpose(ct, operand, update, *starts):
     return [ct_operand, ct_update, *[None] * len(starts)]
 
 
-def _dynamic_update_slice_batch(args, dims):
-    from jaxc.lax.scatter import scatter_batch, scatter_p  # scatter builds on this module
-
-    operand, update, *starts = args
-    axes = tuple(range(len(starts)))
-    indices, indices_dim = _index_vectors(starts, dims[2:])
-    return scatter_batch(
-        scatter_p,
-        (operand, indices, update),
-        (dims[0], indices_dim, dims[1]),
-        dimension_numbers=ScatterDimensionNumbers(axes, (), axes),
-        indices_are_sorted=True,
-        unique_indices=True,
-        mode=GatherScatterMode.CLIP,
-        update_jaxpr=None,
-        update_consts=(),
-    )
-
-
 def _gather_jvp(g, operand, indices, *, fill_value, **params):
     return gather(g, indices, fill_value=0, **params)
-
-
-def _gather_transpose(
-    ct, operand, indices, *, dimension_numbers, slice_sizes, fill_value, **params
-):
-    from jaxc.lax.scatter import scatter_add  # scatter builds on this module
-
-    if type(ct) is ad.Zero:
-        return [ad.Zero(operand.aval), None]
-    zeros = full(operand.aval.shape, 0, get_aval(ct).dtype)
-    numbers = ScatterDimensionNumbers(*dimension_numbers)
-    return [scatter_add(zeros, indices, ct, numbers, **params), None]
 
 
 def shift_numbers(numbers: Any, **leading: tuple[int, ...]) -> Any:
@@ -428,7 +396,5 @@ ad.primitive_transposes[dynamic_slice_p] = _dynamic_slice_transpose
 batching.primitive_batchers[dynamic_slice_p] = _dynamic_slice_batch
 ad.primitive_jvps[dynamic_update_slice_p] = _dynamic_update_slice_jvp
 ad.primitive_transposes[dynamic_update_slice_p] = _dynamic_update_slice_transpose
-batching.primitive_batchers[dynamic_update_slice_p] = _dynamic_update_slice_batch
 ad.defjvp(gather_p, _gather_jvp, None)
-ad.primitive_transposes[gather_p] = _gather_transpose
 batching.primitive_batchers[gather_p] = _gather_batch

@@ -15,7 +15,13 @@ from typing import Any
 import numpy as np
 from jaxc.core.primitive import Primitive, primitive
 from jaxc.core.trace import Tracer, get_aval
-from jaxc.lax.indexing import gather, shift_numbers
+from jaxc.lax.indexing import (
+    dynamic_update_slice_p,
+    gather,
+    gather_p,
+    index_vectors,
+    shift_numbers,
+)
 from jaxc.lax.shape import full, full_like, iota, reshape, shape_of, zeros_like
 from jaxc.transforms import ad, batching
 from jaxc.transforms import partial_eval as pe
@@ -397,6 +403,36 @@ def scatter_batch(
     return prim.bind(operand, indices, updates, dimension_numbers=numbers, **params), 0
 
 
+# ---- rules of reads that are scatters -----------------------------------------------------------
+
+
+def _gather_transpose(
+    ct, operand, indices, *, dimension_numbers, slice_sizes, fill_value, **params
+):
+    if type(ct) is ad.Zero:
+        return [ad.Zero(operand.aval), None]
+    zeros = full(operand.aval.shape, 0, get_aval(ct).dtype)
+    numbers = ScatterDimensionNumbers(*dimension_numbers)
+    return [scatter_add(zeros, indices, ct, numbers, **params), None]
+
+
+def _dynamic_update_slice_batch(args, dims):
+    operand, update, *starts = args
+    axes = tuple(range(len(starts)))
+    indices, indices_dim = index_vectors(starts, dims[2:])
+    return scatter_batch(
+        scatter_p,
+        (operand, indices, update),
+        (dims[0], indices_dim, dims[1]),
+        dimension_numbers=ScatterDimensionNumbers(axes, (), axes),
+        indices_are_sorted=True,
+        unique_indices=True,
+        mode=GatherScatterMode.CLIP,
+        update_jaxpr=None,
+        update_consts=(),
+    )
+
+
 for _prim in (scatter_add_p, scatter_sub_p):
     ad.primitive_jvps[_prim] = _linear_jvp(_prim)
     ad.primitive_transposes[_prim] = _linear_transpose(negate=_prim is scatter_sub_p)
@@ -417,3 +453,5 @@ for _prim in (
     scatter_p, scatter_add_p, scatter_sub_p, scatter_mul_p, scatter_min_p, scatter_max_p,
 ):  # fmt: skip
     batching.primitive_batchers[_prim] = functools.partial(scatter_batch, _prim)
+ad.primitive_transposes[gather_p] = _gather_transpose
+batching.primitive_batchers[dynamic_update_slice_p] = _dynamic_update_slice_batch

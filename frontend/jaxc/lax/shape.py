@@ -1,7 +1,7 @@
 """Shape functions: broadcast, reshape, transpose, concatenate, pad, slice, iota, full...
 
-Owns the primitives of `opset/shape.py`, rules and public functions, and the small checks of axes and
-shapes that other families use. Must not import jaxc.numpy.
+Owns the primitives of `opset/shape.py`, rules and public functions, and the small checks of axes
+and shapes that other families use. Must not import jaxc.numpy.
 """
 
 from __future__ import annotations

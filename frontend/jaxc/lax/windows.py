@@ -13,6 +13,9 @@ from jaxc import tree_util
 from jaxc.core.jaxpr import ClosedJaxpr, jaxpr_as_fun
 from jaxc.core.primitive import Primitive, primitive
 from jaxc.core.trace import get_aval, to_concrete_value
+from jaxc.lax.binary import add
+from jaxc.lax.binary import max as maximum
+from jaxc.lax.binary import min as minimum
 from jaxc.lax.convolution import padtype_to_pads
 from jaxc.lax.joining import pad
 from jaxc.lax.joining import slice as slice_array
@@ -90,16 +93,14 @@ def reduce_window(
 
 def _monoid(computation: Any, inits: Sequence[Any]) -> Primitive | None:
     """The primitive for sums, maxima and minima that start from their identity."""
-    from jaxc import lax
-
     value = to_concrete_value(inits[0]) if len(inits) == 1 else None
     aval = get_aval(inits[0])
     if value is None or aval.shape:
         return None
     for function, identity, prim in (
-        (lax.add, lambda _: 0, reduce_window_sum_p),
-        (lax.max, lowest, reduce_window_max_p),
-        (lax.min, highest, reduce_window_min_p),
+        (add, lambda _: 0, reduce_window_sum_p),
+        (maximum, lowest, reduce_window_max_p),
+        (minimum, highest, reduce_window_min_p),
     ):
         if computation is function:
             return prim if np.asarray(value) == identity(aval.dtype) else None
