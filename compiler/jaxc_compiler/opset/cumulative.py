@@ -51,7 +51,7 @@ def extreme(ufunc: np.ufunc) -> Kernel:
     return kernel
 
 
-def cumlogsumexp_numpy(x: np.ndarray, *, axis: int, reverse: bool) -> np.ndarray:
+def cumlogsumexp_numpy(x: Any, *, axis: int, reverse: bool) -> np.ndarray:
     if x.dtype.kind != "c":
         return accumulate(np.logaddexp)(x, axis=axis, reverse=reverse)
     # Complex: scale by the running maximum of the real part, sum, and take the log.

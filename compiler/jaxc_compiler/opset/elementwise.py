@@ -28,7 +28,7 @@ def convert_element_type_infer(
 
 
 def convert_element_type_numpy(
-    x: np.ndarray, *, new_dtype: Any, sharding: Any = None, weak_type: bool = False
+    x: Any, *, new_dtype: Any, sharding: Any = None, weak_type: bool = False
 ) -> np.ndarray:
     """A cast: complex to real drops the imaginary part, float to integer saturates, NaN gives 0."""
     if x.dtype == new_dtype:
@@ -51,8 +51,10 @@ def convert_element_type_numpy(
 def _float_to_integer(x: np.ndarray, new_dtype: Any) -> np.ndarray:
     if new_dtype.kind not in "iu":
         return _float_to_integer(x, np.dtype(np.int32)).astype(new_dtype)
-    wide = x.astype(np.float64) if x.dtype.itemsize < 8 else x
     info = np.iinfo(new_dtype)
+    if x.dtype.itemsize >= 4 and ((x > info.min - 1.0) & (x < info.max + 1.0)).all():
+        return x.astype(new_dtype)  # in range and no NaN: a plain cast does it
+    wide = x.astype(np.float64) if x.dtype.itemsize < 8 else x
     # float(max) of 64-bit integers rounds up to 2**63: compare with >= and set the value itself.
     above, below = wide >= float(info.max), wide <= float(info.min)
     inside = np.where(above | below | np.isnan(wide), 0.0, wide).astype(new_dtype)
@@ -99,7 +101,7 @@ def bitcast_convert_type_numpy(x: np.ndarray, *, new_dtype: Any) -> np.ndarray:
 
 
 def select_n_infer(which: ShapedArray, *cases: ShapedArray) -> ShapedArray:
-    if not cases:
+    if len(cases) == 0:
         raise TypeError("select must have at least one case")
     if any(c.shape != cases[0].shape for c in cases):
         raise TypeError(f"select cases must have the same shapes, got {[c.shape for c in cases]}.")

@@ -13,27 +13,27 @@ import numpy as np
 _CHUNK = 1 << 13  # elements whose temporaries stay in the L2 cache
 
 # Highest power first. `_CENTRAL` in w - 2.5 for w < 5, `_TAIL` in sqrt(w) - 3, w = -log(1 - x^2).
-_CENTRAL = np.float32([
+_CENTRAL = np.array([
     2.81022636e-08, 3.43273939e-07, -3.5233877e-06, -4.39150654e-06, 0.00021858087,
     -0.00125372503, -0.00417768164, 0.246640727, 1.50140941,
-]).astype(np.float64)  # fmt: skip
-_TAIL = np.float32([
+], np.float32).astype(np.float64)  # fmt: skip
+_TAIL = np.array([
     -0.000200214257, 0.000100950558, 0.00134934322, -0.00367342844, 0.00573950773,
     -0.0076224613, 0.00943887047, 1.00167406, 2.83297682,
-]).astype(np.float64)  # fmt: skip
-_LOG1P_ABOVE = np.float32([
+], np.float32).astype(np.float64)  # fmt: skip
+_LOG1P_ABOVE = np.array([
     4.5270000862445199635215e-5, 4.9854102823193375972212e-1, 6.5787325942061044846969,
     2.9911919328553073277375e1, 6.0949667980987787057556e1, 5.7112963590585538103336e1,
     2.0039553499201281259648e1,
-]).astype(np.float64)  # fmt: skip
-_LOG1P_BELOW = np.float32([
+], np.float32).astype(np.float64)  # fmt: skip
+_LOG1P_BELOW = np.array([
     1.0, 1.5062909083469192043167e1, 8.3047565967967209469434e1, 2.2176239823732856465394e2,
     3.0909872225312059774938e2, 2.1642788614495947685003e2, 6.0118660497603843919306e1,
-]).astype(np.float64)  # fmt: skip
-_LOG = np.float32([
+], np.float32).astype(np.float64)  # fmt: skip
+_LOG = np.array([
     7.0376836292e-2, -1.1514610310e-1, 1.1676998740e-1, -1.2420140846e-1, 1.4249322787e-1,
     -1.6668057665e-1, 2.0000714765e-1, -2.4999993993e-1, 3.3333331174e-1,
-]).astype(np.float64)  # fmt: skip
+], np.float32).astype(np.float64)  # fmt: skip
 _LOG1P_SMALL = float(np.uint32(0x3ED413CD).view(np.float32))
 _SQRT_HALF = float(np.uint32(0x3F3504F3).view(np.float32))
 _LN2_LOW = float(np.uint32(0xB95E8083).view(np.float32))
@@ -45,7 +45,7 @@ def _round(x: np.ndarray) -> np.ndarray:
     return x.astype(np.float32).astype(np.float64)
 
 
-def _fused(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
+def _fused(a: np.ndarray, b: np.ndarray | float, c: np.ndarray) -> np.ndarray:
     """a * b + c rounded once, as float32."""
     product = np.multiply(a, b, dtype=np.float64)
     return np.add(product, c, out=product).astype(np.float32)

@@ -49,8 +49,10 @@ def _fold_op(op: ir.Operation, known: dict[ir.Value, np.ndarray]) -> None:
         return
     name = lax.name_of(op)
     params = mlir.params_of(op) | dict.fromkeys(lax.IMPLIED_PARAMS & set(OPS[name].params))
+    kernel = OPS[name].numpy
+    assert kernel is not None, "_can_fold looks for it"
     with np.errstate(all="ignore"):
-        values = OPS[name].numpy(*[known[operand] for operand in op.operands], **params)
+        values = kernel(*[known[operand] for operand in op.operands], **params)
     values = values if OPS[name].multiple_results else [values]
     with ir.InsertionPoint(op), op.location:
         for result, value in zip(op.results, values):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, final
 
 from jaxc.core.source import SourceInfo
 from jaxc.core.trace import get_aval
@@ -38,6 +38,7 @@ class DropVar(Var):
         return "_"
 
 
+@final  # so that `type(x) is Literal` tells the other branch that x is a Var
 class Literal:
     """A scalar constant inside an equation."""
 

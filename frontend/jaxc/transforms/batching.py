@@ -25,6 +25,7 @@ __all__ = ["BatchTrace", "Missing", "batch_flat", "bdim_at_front", "broadcast", 
            "defreducer", "defvectorized", "moveaxis", "not_mapped", "primitive_batchers"]  # fmt: skip
 
 not_mapped = None
+Dim = Any  # the position of a batch axis, or not_mapped
 
 # rule(args, dims, **params) -> (out, out_dim)
 primitive_batchers: dict[Primitive, Callable[..., Any]] = {}

@@ -152,7 +152,8 @@ class _Custom:
     """What the two decorators share: the function, its non-differentiable arguments, its name."""
 
     def __init__(self, fun: Callable[..., Any], nondiff_argnums: Any = (), nondiff_argnames=()):
-        functools.update_wrapper(self, fun)
+        wrapper: Any = self  # subclasses are callable
+        functools.update_wrapper(wrapper, fun)
         self.fun = fun
         nums = (nondiff_argnums,) if isinstance(nondiff_argnums, int) else tuple(nondiff_argnums)
         if nondiff_argnames:
@@ -165,7 +166,8 @@ class _Custom:
         self.__name__ = getattr(fun, "__name__", str(fun))
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
-        return self if instance is None else functools.partial(self, instance)
+        bound: Any = self
+        return self if instance is None else functools.partial(bound, instance)
 
     def _split(self, args: tuple[Any, ...]) -> tuple[list[Any], list[Any], Callable[..., Any]]:
         """Differentiable arguments, the others, and the function of the former."""
