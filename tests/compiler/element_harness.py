@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import ctypes
+
 import iree.compiler.api.ctypes_dl as compiler_dl
 import iree.runtime as rt
-import numpy as np
 from iree.compiler.api import Output, Session, Source
 
+import numpy as np
 from jaxc_compiler import mlir
 from jaxc_compiler.lowering.element.base import ScalarBuilder, type_name
-from jaxc_compiler.lowering.element.values import Memory, apply
+from jaxc_compiler.lowering.element.values import Memory
 from jaxc_compiler.opset.avals import KeyDtype, ShapedArray
 
 FLAGS = [
@@ -54,7 +55,7 @@ def compile_text(text: str) -> bytes:
     return bytes(output.map_memory())
 
 
-def kernel_text(outputs, in_avals) -> str:
+def kernel_text(outputs, in_avals, **options) -> str:
     """`outputs`: list of (inputs by number, function(b, memories) -> lazy array, out aval)."""
     memref = lambda a: (  # noqa: E731
         "memref<" + "".join(f"{d}x" for d in a.shape) + type_name(a.dtype, memory=True) + ">"
@@ -68,7 +69,7 @@ def kernel_text(outputs, in_avals) -> str:
         )
         function = module.body.operations[0]
         block = function.regions[0].blocks[0]
-        b = ScalarBuilder(mlir.ir.InsertionPoint(block.operations[0]), block)
+        b = ScalarBuilder(mlir.ir.InsertionPoint(block.operations[0]), block, **options)
         refs = list(block.arguments)
         inputs = [Memory(a, r) for a, r in zip(in_avals, refs)]
         for (make, aval), ref in zip(outputs, refs[len(in_avals) :]):
@@ -145,10 +146,10 @@ def to_storage(x: np.ndarray) -> np.ndarray:
     return x
 
 
-def run(outputs, arrays, in_avals=None):
+def run(outputs, arrays, in_avals=None, **options):
     """Run `outputs` (list of (make, aval)) on concrete arrays; returns ndarrays."""
     in_avals = in_avals or [ShapedArray(x.shape, x.dtype) for x in arrays]
-    module = load(kernel_text(outputs, in_avals))
+    module = load(kernel_text(outputs, in_avals, **options))
     results = module.main(*[_input(x, aval.shape) for x, aval in zip(arrays, in_avals)])
     results = results if isinstance(results, (list, tuple)) else [results]
     return [_output(r, aval) for r, (_, aval) in zip(results, outputs)]
@@ -158,9 +159,14 @@ def _input(x, shape):
     if x.shape != shape:  # keys: two words each
         x = np.ascontiguousarray(x).view(np.int64).reshape(shape)
     x = np.array(to_storage(x), order="C")
-    kinds = {"bfloat16": "BFLOAT_16", "float8_e4m3fn": "FLOAT_8_E4M3_FN", "float8_e5m2": "FLOAT_8_E5M2",
-             "float8_e4m3fnuz": "FLOAT_8_E4M3_FNUZ", "float8_e5m2fnuz": "FLOAT_8_E5M2_FNUZ",
-             "float16": "FLOAT_16", "complex64": "COMPLEX_64", "complex128": "COMPLEX_128"}  # fmt: skip
+    kinds = {
+        "bfloat16": "BFLOAT_16",
+        "float16": "FLOAT_16",
+        "float8_e4m3fn": "FLOAT_8_E4M3_FN",
+        "float8_e5m2": "FLOAT_8_E5M2",
+        "complex64": "COMPLEX_64",
+        "complex128": "COMPLEX_128",
+    }
     names = {"b": "BOOL_8", "f4": "FLOAT_32", "f8": "FLOAT_64"}
     device = _state["config"].device
     kind = kinds.get(x.dtype.name)

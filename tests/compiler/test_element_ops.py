@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
-from compiler import element_harness as harness
 
 import jaxc_compiler.lowering.element
+import numpy as np
+from compiler import element_harness as harness
 from jaxc_compiler.lowering.element.pointwise import kind
 from jaxc_compiler.lowering.element.values import ELEMENT, IDENTITY, apply
 from jaxc_compiler.opset.avals import KeyDtype, ShapedArray
 from jaxc_compiler.opset.book import OPS
 
 assert jaxc_compiler.lowering.element
+pytestmark = pytest.mark.compiler
 CHUNK = 6  # IREE dispatches take at most 32 bindings
 NAMES = sorted(
     name for name, op in OPS.items() if name in ELEMENT and name not in IDENTITY and op.samples

@@ -164,9 +164,9 @@ def _sin_cos(m: Any, x: Scalar) -> tuple[Scalar, Scalar, Scalar]:
     """sin and cos of x less a multiple of pi/2 (three-part Cody and Waite), and the quadrant."""
     shifted = m.fma(x, 0.6366197723675814, _MAGIC)
     n = m.sub(shifted, _MAGIC)
-    y = m.fma(n, -1.5707963, x)
-    y = m.fma(n, 4.371139e-08, y)
-    y = m.fma(n, 1.7151246e-15, y)
+    y = m.fma(n, -1.5707963705062866, x)
+    y = m.fma(n, 4.371138828673793e-08, y)
+    y = m.fma(n, 1.7151245100058819e-15, y)
     z = m.mul(y, y)
     sine = m.fma(m.mul(y, z), m.poly(z, c.SIN_TAIL_F32), y)
     cosine = m.add(m.fma(m.mul(z, z), m.poly(z, c.COS_TAIL_F32), m.mul(z, -0.5)), 1.0)
