@@ -32,7 +32,7 @@ class Device:
         return None
 
     def __str__(self) -> str:
-        return f"{self.platform.upper() if self.platform != 'cpu' else 'TFRT_CPU'}_{self.id}"
+        return f"{self.platform}:{self.id}"
 
     def __repr__(self) -> str:
         return f"{self.platform.capitalize() if self.platform != 'cpu' else 'Cpu'}Device(id={self.id})"
@@ -101,7 +101,7 @@ class SingleDeviceSharding:
         return True
 
     def __repr__(self) -> str:
-        return f"SingleDeviceSharding(device={self.device!r}, memory_kind=unpinned_host)"
+        return f"SingleDeviceSharding(device={self.device!r}, memory_kind=device)"
 
 
 @dataclass(frozen=True)
