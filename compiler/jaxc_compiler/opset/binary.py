@@ -109,6 +109,12 @@ def shift_right_logical_numpy(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return np.asarray(np.right_shift(x.view(unsigned), y.view(unsigned))).view(x.dtype)
 
 
+def shift_right_arithmetic_numpy(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Fills with the top bit, also that of unsigned integers."""
+    signed = f"i{x.dtype.itemsize}"
+    return np.asarray(np.right_shift(x.view(signed), y.view(signed))).view(x.dtype)
+
+
 def total_order(compare: np.ufunc) -> Kernel:
     """Compares floats by IEEE total order: -NaN < -inf < ... < -0 < 0 < ... < inf < NaN."""
 
@@ -216,7 +222,7 @@ _row("or", BITS, np.bitwise_or, (*INTEGERS, "bool"))
 _row("xor", BITS, np.bitwise_xor, (*INTEGERS, "bool"))
 _row("shift_left", INTEGER, np.left_shift, INTEGERS)
 _row("shift_right_logical", INTEGER, shift_right_logical_numpy, INTEGERS)
-_row("shift_right_arithmetic", INTEGER, np.right_shift, INTEGERS)
+_row("shift_right_arithmetic", INTEGER, shift_right_arithmetic_numpy, INTEGERS)
 
 _row("eq", ANY, np.equal, ALL + ("bool",), infer=infer_equality("eq"))
 _row("ne", ANY, np.not_equal, ALL + ("bool",), infer=infer_equality("ne"))
