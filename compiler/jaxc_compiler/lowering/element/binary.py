@@ -21,6 +21,7 @@ from jaxc_compiler.lowering.element.pointwise import (
     widen,
 )
 from jaxc_compiler.lowering.element.real_math import real
+from jaxc_compiler.lowering.element.values import POINTWISE, rule
 
 
 def _max_complex(greater: bool) -> Any:
@@ -153,9 +154,12 @@ def mul(b: ScalarBuilder, dtype: Any, x: Scalar, y: Scalar, *, out_dtype: Any = 
     return _mul(b, dtype, x, y)
 
 
-def pow_(b: ScalarBuilder, dtype: Any, x: Scalar, y: Scalar, **_: Any) -> Scalar:
-    """x ** y; an integer exponent of a float or complex base is converted by the rule below."""
-    return _pow(b, dtype, x, y)
+@rule("pow")
+def pow_(b: ScalarBuilder, operands: Any, index: Any, out_aval: Any) -> Scalar:
+    """x ** y; an integer exponent of a float or complex base is converted to its dtype."""
+    x, y = (v.at(b, index if v.aval.shape else ()) for v in operands)
+    dtype, old = (v.aval.dtype for v in operands)
+    return _pow(b, dtype, x, convert(b, y, old, dtype))
 
 
 def _real(name: str) -> Any:
@@ -182,7 +186,7 @@ _pow = by_kind(
 pointwise("add", _add)
 pointwise("add_any", _add)
 pointwise("mul", mul)
-pointwise("pow", pow_)
+POINTWISE.add("pow")
 pointwise("complex", _make_complex)
 pointwise("sub", by_kind(
     f=float_op("arith.subf"), i=float_op("arith.subi"), u=float_op("arith.subi"),
