@@ -13,7 +13,7 @@ from jaxc_compiler import mlir, reference
 
 def module_of(function: Callable[..., Any], *arguments: np.ndarray) -> Any:
     """The `lax` module that a Python function is traced to."""
-    return lower_jaxpr(jaxc.make_jaxpr(function)(*arguments))
+    return lower_jaxpr(jaxc.make_jaxpr(function)(*arguments), embed_constants=True)
 
 
 def run_pass(run: Callable, module: Any) -> str:
