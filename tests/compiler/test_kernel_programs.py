@@ -250,3 +250,21 @@ def test_program(name: str) -> None:
         assert (a.shape, a.dtype) == (b.shape, b.dtype)
         tolerance = 2e-3 if b.dtype == np.float16 else 2e-5
         np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance)
+
+
+def test_a_loop_with_more_arrays_than_a_kernel_can_bind() -> None:
+    arrays = [np.full((3, 2), n, np.float32) for n in range(45)]
+
+    def make(jax):
+        def f(*xs):
+            def step(carry, row):
+                return [c + x.sum() for c, x in zip(carry, xs)], row + xs[0]
+
+            return jax.lax.scan(step, list(xs), jax.numpy.ones((4, 3, 2), jax.numpy.float32))
+
+        return f
+
+    wanted = oracle.tree.leaves(oracle.jit(make(oracle))(*arrays))
+    got = run(traced(make(jaxc), *arrays), arrays)
+    for a, b in zip(got, wanted, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5)

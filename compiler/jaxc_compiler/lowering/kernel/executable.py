@@ -1,28 +1,21 @@
-"""A `kernel.fused` as an IREE executable with one entry point, and its dispatch.
-
-Owns the frame around a kernel: bindings, stack and scratch memory, `hal.executable.source` and
-`flow.dispatch`. The kernel's body is made of memrefs, so IREE bufferizes nothing in it and what is
-updated in place is decided by us. Facts it rests on (IREE 3.13): bindings are not known to be
-distinct until `memref.distinct_objects` says so; a result of a dispatch that nobody uses is
-allocated all the same, which makes scratch memory; a kernel has 32 KB of stack.
-"""
+"""A `kernel.fused` as an executable: its operands and results bound, its region lowered."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-
 from jaxc_compiler import mlir
 from jaxc_compiler.dialects import kernel as kernel_dialect
-from jaxc_compiler.lowering.element.base import ScalarBuilder, type_name
 from jaxc_compiler.lowering.element.values import Scalars, Splat
-from jaxc_compiler.lowering.kernel.kernel import Kernel
-from jaxc_compiler.lowering.kernel.memory import Buffer, Pool, View
+from jaxc_compiler.lowering.kernel.frame import OWN_BINDINGS, Frame, cast, to_storage
+from jaxc_compiler.lowering.kernel.memory import Buffer, View
+from jaxc_compiler.lowering.kernel.packing import bytes_type, offsets_of, pack, unpack
 from jaxc_compiler.lowering.kernel.region import lower_block
 from jaxc_compiler.mlir import ir
 
-_OWN_BINDINGS = 30  # of IREE's 32; the last ones are left for an arena
+_BYTE = np.dtype(np.int8)
 
 
 def lower_fused(
@@ -33,235 +26,123 @@ def lower_fused(
     Args:
       known: the executables of the module, by their code: equal kernels share one.
     """
-    executable = _Executable(module, op, name)
-    executable.emit_body()
-    executable.finish()
+    lowering = _Lowering(module, op, name)
+    lowering.emit_body()
+    lowering.frame.finish()
     if known is not None:
-        executable.share(known)
-    executable.replace_with_dispatch()
+        lowering.frame.share(known)
+    lowering.replace_with_dispatch()
 
 
-class _Executable:
+class _Lowering:
+    """One kernel. Operands and results that find no binding travel packed into one buffer each."""
+
     def __init__(self, module: ir.Module, op: ir.Operation, name: str):
-        self.op, self.name = op, name
+        self.module, self.op, self.name = module, op, name
         self.in_place = mlir.from_attr(op.attributes[kernel_dialect.IN_PLACE])
         self.in_avals = [mlir.aval_of(v.type) for v in op.operands]
         self.out_avals = [mlir.aval_of(r.type) for r in op.results]
-        self.bindings: list[Buffer] = []
-        self.source = _create(
-            "hal.executable.source", [], {"sym_name": _string(name), "sym_visibility": _string("private")},
-            1, ir.InsertionPoint.at_block_begin(module.body),
-        )  # fmt: skip
-        self.outer = self.source.regions[0].blocks.append()
-        inner = _create("builtin.module", [], {}, 1, ir.InsertionPoint(self.outer))
-        function = _create(
-            "func.func", [],
-            {"sym_name": _string(self.name),
-             "function_type": ir.TypeAttr.get(ir.FunctionType.get([], []))},
-            1, ir.InsertionPoint(inner.regions[0].blocks.append()),
-        )  # fmt: skip
-        _create("hal.executable.source_end", [], {}, 0, ir.InsertionPoint(self.outer))
-        self.block = function.regions[0].blocks.append()
-        self.end = _create("func.return", [], {}, 0, ir.InsertionPoint(self.block))
-        # Stands between the constants and views and the body.
-        index = ir.IndexType.get()
-        self.first = ir.Operation.create(
-            "arith.constant", [index], [], {"value": ir.IntegerAttr.get(index, 0)},
-            ip=ir.InsertionPoint(self.end),
-        )  # fmt: skip
-        self.b = ScalarBuilder(ir.InsertionPoint(self.end), self.block)
-        self.arena: Buffer | None = None
-        self.k = Kernel(self.b, Pool(self._stack, self._scratch))
+        self.packed_in, self.packed_out = self._choose_packed()
+        self.frame = Frame(module, name)
+        self.buffers_in: dict[int, Buffer] = {}
+        self.buffers_out: dict[int, Buffer] = {}
 
-    # Memory.
-
-    def _binding(self, dtype: Any, size: int, origin: str) -> Buffer:
-        type_ = self.b.type(f"memref<{size}x{type_name(dtype, memory=True)}>")
-        ref = self.block.add_argument(type_, ir.Location.unknown())
-        buffer = Buffer(dtype, size, ref, origin, len(self.bindings))
-        self.bindings.append(buffer)
-        return buffer
-
-    def _scratch(self, dtype: Any, size: int) -> Buffer:
-        """A binding of its own, of which LLVM knows that it overlaps no other, while there are."""
-        if len(self.bindings) < _OWN_BINDINGS:
-            return self._binding(dtype, size, "scratch")
-        if self.arena is None:
-            self.arena = self._binding(np.dtype(np.int8), 0, "scratch")
-        offset = self.b.index(self.arena.size)
-        type_ = self.b.type(f"memref<{size}x{type_name(dtype, memory=True)}>")
-        bytes_ = size * (1 if dtype == np.bool_ else dtype.itemsize)
-        self.arena.size += -(-bytes_ // 64) * 64
-        ip = ir.InsertionPoint(self.first)
-        attributes: dict[str, ir.Attribute] = {}
-        ref = ir.Operation.create(
-            "memref.view", [type_], [self.arena.ref, offset], attributes, ip=ip
-        ).result
-        return Buffer(dtype, size, ref, "scratch", self.arena.binding)
-
-    def _stack(self, dtype: Any, size: int) -> Buffer:
-        type_ = self.b.type(f"memref<{size}x{type_name(dtype, memory=True)}>")
-        alignment = ir.IntegerAttr.get(ir.IntegerType.get_signless(64), 64)
-        attributes = {
-            "alignment": alignment, "operandSegmentSizes": ir.DenseI32ArrayAttr.get([0, 0])
-        }  # fmt: skip
-        ip = ir.InsertionPoint.at_block_begin(self.block)
-        ref = ir.Operation.create("memref.alloca", [type_], [], attributes, ip=ip).result
-        return Buffer(dtype, size, ref, "stack", None)
-
-    # The body.
+    def _choose_packed(self) -> tuple[list[int], list[int]]:
+        """The smallest operands, then the smallest results, beyond what can be bound."""
+        tied = set(self.in_place)
+        ins = [n for n, a in enumerate(self.in_avals) if a.size and n not in tied]
+        outs = [n for n, a in enumerate(self.out_avals) if a.size and self.in_place[n] < 0]
+        excess = len(ins) + len(outs) + len(tied - {-1}) - OWN_BINDINGS
+        if excess <= 0:
+            return [], []
+        packed_in = _smallest(ins, self.in_avals, excess + 2)
+        excess -= max(0, len(packed_in) - 1)
+        packed_out = _smallest(outs, self.out_avals, excess + 1) if excess > 0 else []
+        return packed_in, packed_out
 
     def emit_body(self) -> None:
         """Bind operands and results, and lower the region."""
-        tied = {operand: number for number, operand in enumerate(self.in_place) if operand >= 0}
-        self.operand_buffers: dict[int, Buffer] = {}
+        self._bind_operands()
+        self._bind_results()
+        views = {n: View(self.in_avals[n], buffer) for n, buffer in self.buffers_in.items()}
+        k = self.frame.k
         arguments: list[Any] = []
         for number, aval in enumerate(self.in_avals):
             if not aval.size:
                 arguments.append(Splat(aval, 0))
-                continue
-            origin = "result" if number in tied else "input"
-            buffer = self._binding(aval.dtype, aval.size, origin)
-            self.operand_buffers[number] = buffer
-            view = View(aval, buffer)
-            arguments.append(view if aval.shape else Scalars(aval, self.k.scalar(view)))
-        dests: list[View | None] = []
-        self.result_buffers: dict[int, Buffer] = {}
-        for number, aval in enumerate(self.out_avals):
-            if not aval.size:
-                dests.append(None)
-                continue
-            operand = self.in_place[number]
-            buffer = (
-                self.operand_buffers[operand]
-                if operand >= 0
-                else self._binding(aval.dtype, aval.size, "result")
-            )
-            self.result_buffers[number] = buffer
-            dests.append(View(aval, buffer))
-        region = self.op.regions[0].blocks[0]
+            elif aval.shape:
+                arguments.append(views[number])
+            else:
+                arguments.append(Scalars(aval, k.scalar(views[number])))
+        dests = [
+            View(aval, self.buffers_out[n]) if aval.size else None
+            for n, aval in enumerate(self.out_avals)
+        ]
         lower_block(
-            self.k, region, arguments, [d if d and d.aval.shape else None for d in dests],
-            lambda results: self._store(results, dests),
+            k, self.op.regions[0].blocks[0], arguments,
+            [d if d is not None and d.aval.shape else None for d in dests],
+            lambda results: k.commit([(a, d) for a, d in zip(results, dests) if d is not None]),
         )  # fmt: skip
 
-    def _store(self, results: list[Any], dests: list[View | None]) -> None:
-        self.k.commit([(a, d) for a, d in zip(results, dests) if d is not None])
+    def _bind_operands(self) -> None:
+        frame, tied = self.frame, set(self.in_place)
+        for number, aval in enumerate(self.in_avals):
+            if aval.size and number not in self.packed_in:
+                origin = "result" if number in tied else "input"
+                self.buffers_in[number] = frame.binding(aval.dtype, aval.size, origin)
+        if self.packed_in:
+            self.buffers_in |= self._parts(self.packed_in, self.in_avals, "input")
 
-    # The frame.
-
-    def finish(self) -> None:
-        """Give the body its bindings and make the entry point."""
-        self.written = {b.binding for b in self.bindings if b.origin != "input"}
-        flags = [", ReadOnly" * (i not in self.written) for i in range(len(self.bindings))]
-        items = ", ".join(f"#hal.pipeline.binding<storage_buffer{flag}>" for flag in flags)
-        layout = ir.Attribute.parse(f"#hal.pipeline.layout<bindings = [{items}]>")
-        self._bind(layout)
-        index = self.b.index_type
-        attributes = {
-            "sym_name": _string(self.name), "sym_visibility": _string("public"),
-            "ordinal": ir.IntegerAttr.get(index, 0), "layout": layout,
-        }  # fmt: skip
-        ip = ir.InsertionPoint.at_block_begin(self.outer)
-        export = ir.Operation.create("hal.executable.export", [], [], attributes, [], 2, ip=ip)
-        count = export.regions[0].blocks.append(ir.Type.parse("!hal.device"))
-        ip = ir.InsertionPoint(count)
-        one = ir.Operation.create(
-            "arith.constant", [index], [], {"value": ir.IntegerAttr.get(index, 1)}, ip=ip
-        ).result
-        ir.Operation.create("hal.return", [], [one] * 3, ip=ip)
-
-    def _bind(self, layout: ir.Attribute) -> None:
-        if not self.bindings:
-            return
-        index = self.b.index_type
-        ip = ir.InsertionPoint.at_block_begin(self.block)
-        zero = ir.Operation.create(
-            "arith.constant", [index], [], {"value": ir.IntegerAttr.get(index, 0)}, ip=ip
-        ).result
-        if self.arena is not None:
-            self.arena.ref.set_type(self.b.type(f"memref<{self.arena.size}xi8>"))
-        refs = []
-        for number, buffer in enumerate(self.bindings):
-            attributes = {
-                "layout": layout,
-                "binding": ir.IntegerAttr.get(index, number),
-                "alignment": ir.IntegerAttr.get(index, 64),
-                "operandSegmentSizes": ir.DenseI32ArrayAttr.get([1, 0]),
-            }
-            if number not in self.written:
-                attributes["descriptor_flags"] = ir.IntegerAttr.get(
-                    ir.IntegerType.get_signless(32), 1
-                )
-            refs.append(
-                ir.Operation.create(
-                    "hal.interface.binding.subspan", [buffer.ref.type], [zero], attributes, ip=ip
-                ).result
+    def _bind_results(self) -> None:
+        for number, aval in enumerate(self.out_avals):
+            if not aval.size or number in self.packed_out:
+                continue
+            operand = self.in_place[number]
+            self.buffers_out[number] = (
+                self.buffers_in[operand]
+                if operand >= 0
+                else self.frame.binding(aval.dtype, aval.size, "result")
             )
-        if len(refs) > 1:
-            types = [r.type for r in refs]
-            refs = list(ir.Operation.create("memref.distinct_objects", types, refs, ip=ip).results)
-        for argument, ref in zip(list(self.block.arguments), refs):
-            argument.replace_all_uses_with(ref)
-        for number in reversed(range(len(refs))):
-            self.block.erase_argument(number)
+        if self.packed_out:
+            self.buffers_out |= self._parts(self.packed_out, self.out_avals, "result")
 
-    def share(self, known: dict[str, str]) -> None:
-        """Use an executable with the same code instead of this one."""
-        code = "".join(op.operation.get_asm(use_local_scope=True) for op in self.outer.operations)
-        code = code.replace(self.name, "")  # IREE wants another name for every entry point
-        if code in known:
-            self.name = known[code]
-            self.source.erase()
-        known.setdefault(code, self.name)
+    def _parts(self, numbers: Sequence[int], avals: Sequence[Any], origin: str) -> dict:
+        offsets, size = offsets_of([avals[n] for n in numbers])
+        whole = self.frame.binding(_BYTE, size, origin)
+        return {
+            n: self.frame.part(whole, avals[n].dtype, avals[n].size, offset)
+            for n, offset in zip(numbers, offsets)
+        }
 
     def replace_with_dispatch(self) -> None:
         """Put a dispatch in the op's place."""
         op, ip = self.op, ir.InsertionPoint(self.op)
-        numbers = list(self.operand_buffers)
-        operands = [
-            _cast(op.operands[n], mlir.storage_type(op.operands[n].type), ip) for n in numbers
-        ]
-        result_numbers = list(self.result_buffers)
-        types = [mlir.storage_type(op.results[n].type) for n in result_numbers]
-        tied = [
-            numbers.index(self.in_place[n]) if self.in_place[n] >= 0 else -1 for n in result_numbers
-        ]
-        for buffer in self.bindings:
-            if buffer.origin == "scratch":
-                element = self.b.type(type_name(buffer.dtype, memory=True))
-                types.append(ir.RankedTensorType.get([buffer.size], element))
-                tied.append(-1)
-        index = self.b.index_type
-        attributes = {
-            "entry_points": ir.Attribute.parse(f"[@{self.name}::@{self.name}]"),
-            "operandSegmentSizes": ir.DenseI32ArrayAttr.get([0, len(operands), 0, 0]),
-            "tied_operands": ir.ArrayAttr.get([ir.IntegerAttr.get(index, t) for t in tied]),
-        }
-        results: dict[int, ir.Value] = {}
-        if types:
-            dispatch = ir.Operation.create(
-                "flow.dispatch", types, operands, attributes, ip=ip, loc=op.location
-            )
-            results = dict(zip(result_numbers, dispatch.results))
+        own_in = [n for n in self.buffers_in if n not in self.packed_in]
+        own_out = [n for n in self.buffers_out if n not in self.packed_out]
+        operands = [to_storage(op.operands[n], ip) for n in own_in]
+        if self.packed_in:
+            values = [op.operands[n] for n in self.packed_in]
+            operands.append(pack(self.module, values, self.name, ip))
+        types = [mlir.storage_type(op.results[n].type) for n in own_out]
+        tied = [own_in.index(self.in_place[n]) if self.in_place[n] >= 0 else -1 for n in own_out]
+        packed_types = [op.results[n].type for n in self.packed_out]
+        if self.packed_out:
+            _, size = offsets_of([self.out_avals[n] for n in self.packed_out])
+            types.append(bytes_type(size))
+            tied.append(-1)
+        made = self.frame.dispatch(operands, types, tied, ip=ip, loc=op.location)
+        results = dict(zip(own_out, made))
+        if self.packed_out:
+            parts = unpack(self.module, made[-1], packed_types, self.name, ip)
+            results |= dict(zip(self.packed_out, parts))
         for number, result in enumerate(op.results):
             if number not in results:
                 type_ = mlir.storage_type(result.type)
                 results[number] = ir.Operation.create("tensor.empty", [type_], [], ip=ip).result
-            result.replace_all_uses_with(_cast(results[number], result.type, ip))
+            result.replace_all_uses_with(cast(results[number], result.type, ip))
         op.erase()
 
 
-def _create(name: str, operands: list, attributes: dict, regions: int, ip: Any) -> ir.Operation:
-    return ir.Operation.create(name, [], operands, attributes, [], regions, ip=ip)
-
-
-def _string(text: str) -> ir.Attribute:
-    return ir.StringAttr.get(text)
-
-
-def _cast(value: ir.Value, type_: ir.Type, ip: Any) -> ir.Value:
-    """A value under its storage type, or back: removed when the function's types are lowered."""
-    if value.type == type_:
-        return value
-    return ir.Operation.create("builtin.unrealized_conversion_cast", [type_], [value], ip=ip).result
+def _smallest(numbers: Sequence[int], avals: Sequence[Any], count: int) -> list[int]:
+    by_size = sorted(numbers, key=lambda n: avals[n].size)
+    return sorted(by_size[:count])

@@ -60,9 +60,7 @@ def _mul_complex(b: ScalarBuilder, x: Complex, y: Complex) -> Complex:
     return Complex(re, b.op("arith.addf", type_, [mul(x.re, y.im), mul(x.im, y.re)]))
 
 
-def _extreme_complex(
-    b: ScalarBuilder, dtype: Any, kind: str, x: Complex, y: Complex
-) -> Scalar:
+def _extreme_complex(b: ScalarBuilder, dtype: Any, kind: str, x: Complex, y: Complex) -> Scalar:
     """The larger or smaller of two numbers by the real part, then by the imaginary part."""
     ops = b.floats(np.dtype(f"f{dtype.itemsize // 2}"))
     before = ops.gt if kind == "max" else ops.lt
