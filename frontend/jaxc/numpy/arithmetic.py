@@ -11,7 +11,7 @@ import numpy as np
 from jaxc import lax
 from jaxc.core import dtypes
 from jaxc.core.array import Array
-from jaxc.core.trace import Tracer
+from jaxc.core.trace import Tracer, _state, eval_trace
 from jaxc.numpy.creation import full_like
 from jaxc.numpy.elementwise import (
     _COMPLEX,
@@ -146,7 +146,9 @@ def _static_exponent(x: Any) -> int | None:
     """The value of a scalar integer exponent that is known."""
     if isinstance(x, int):
         return int(x)
-    if isinstance(x, Tracer) or not hasattr(x, "dtype") or np.ndim(x):
+    if isinstance(x, Tracer) or not hasattr(x, "dtype") or x.ndim:
+        return None
+    if type(x) is Array and _state.trace is not eval_trace:
         return None
     return int(x) if getattr(x.dtype, "kind", "") in "iu" else None
 

@@ -236,14 +236,12 @@ def _item(self: Any, *args: Any) -> Any:
         return self[tuple(operator.index(i) for i in index)].item()
     from jaxc import errors
 
-    if self.size != 1:
-        raise ValueError("can only convert an array of size 1 to a Python scalar")
     raise errors.ConcretizationTypeError(self, "The item() method was called on a traced array.")
 
 
 def _clip(self: Any, min: Any = None, max: Any = None) -> Any:
     """The elements limited to an interval."""
-    return selection.clip(self, min, max)
+    return selection.clip(self, min=min, max=max)
 
 
 def _compress(self: Any, condition: Any, axis: Any = None, *, out: None = None, size: Any = None,

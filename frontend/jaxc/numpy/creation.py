@@ -13,7 +13,7 @@ from jaxc import errors, lax
 from jaxc.core import dtypes
 from jaxc.core.array import Array
 from jaxc.core.placement import device_put
-from jaxc.core.trace import Tracer, get_aval
+from jaxc.core.trace import Tracer, _state, eval_trace, get_aval
 from jaxc.numpy import promotion
 from jaxc.numpy.promotion import check_arraylike, convert
 from jaxc_compiler.opset.avals import KeyDtype
@@ -122,7 +122,10 @@ def _from_sequence(nested: Any, dtype: Any) -> Any:
         raise ValueError("None is not a valid value for jnp.array")
     if dtype is None:
         dtype = _leaves_dtype(leaves)
-    if isinstance(dtype, KeyDtype) or any(isinstance(x, Tracer) for x in leaves):
+    tracing = _state.trace is not eval_trace
+    if isinstance(dtype, KeyDtype) or any(
+        isinstance(x, Tracer) or (tracing and type(x) is Array) for x in leaves
+    ):
         return _stack_nested(nested, dtype)
     host = _host_nested(nested)
     data = np.array(host, dtype=dtype) if _plain(leaves) else _cast_nested(host, dtype)

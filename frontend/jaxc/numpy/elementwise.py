@@ -16,6 +16,7 @@ from jaxc.core.array import Array, wrap
 from jaxc.core.config import config
 from jaxc.core.trace import Tracer, _state, eval_trace
 from jaxc.numpy.creation import full_like
+from jaxc.numpy.nested import nested_jit
 from jaxc.numpy.promotion import (
     array_of,
     convert,
@@ -226,14 +227,10 @@ def _ordered(lax_fun: Callable) -> Callable:
         if dtype_of(x) not in _COMPLEX:
             return lax_fun(x, y)
         x, y = (array_of(v) for v in (x, y))
-        shape = np.broadcast_shapes(x.shape, y.shape)
-        real = lax_fun(lax.real(x), lax.real(y))
         tie = lax.eq(lax.real(x), lax.real(y))
-        return lax.select(
-            *(lax.broadcast_to_rank(v, len(shape)) for v in (tie,)),
-            lax_fun(lax.imag(x), lax.imag(y)),
-            real,
-        )
+        second = lax_fun(lax.imag(x), lax.imag(y))
+        first = lax_fun(lax.real(x), lax.real(y))
+        return lax.select(tie, second, first)
 
     return compare
 
@@ -383,12 +380,12 @@ isneginf = _is_inf("isneginf", -np.inf)
 def log2(x: Any, /) -> Any:
     """Logarithm to base 2."""
     (x,) = promote_args_inexact("log2", x)
-    base = lax.log(convert(2.0, _real_dtype(x)))
     found = lax.log(x)
     if dtype_of(x) in _COMPLEX:
         re, im = lax.real(found), lax.imag(found)
+        base = lax.log(convert(2.0, _real_dtype(x)))
         return lax.complex(lax.div(re, base), lax.div(im, base))
-    return lax.div(found, base)
+    return lax.div(found, lax.log(convert(2.0, dtype_of(x))))
 
 
 def log10(x: Any, /) -> Any:
@@ -449,12 +446,14 @@ def isscalar(element: Any) -> bool:
     return False
 
 
+@nested_jit
 def iscomplex(x: Any) -> Any:
     """Where the imaginary part is not zero."""
     x = ensure_arraylike("iscomplex", x)
     return lax.ne(imag(x), convert(0, _real_dtype(x)))
 
 
+@nested_jit
 def isreal(x: Any) -> Any:
     """Where the imaginary part is zero."""
     x = ensure_arraylike("isreal", x)

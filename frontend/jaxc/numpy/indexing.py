@@ -312,7 +312,7 @@ def _take(a, indices, axis=None, mode=None, unique_indices=False, indices_are_so
         found = gather_mode("fill" if mode is None else mode)
         if found is not _Mode.CLIP and not dtypes.issubdtype(indices.dtype, np.unsignedinteger):
             negative = lax.lt(indices, convert(0, indices.dtype))
-            wrapped = lax.add(indices, convert(size, indices.dtype))
+            wrapped = lax.add(indices, convert(size, indices.dtype, indices.weak_type))
             indices = where(negative, wrapped, indices)
     sizes = list(a.shape)
     sizes[axis] = 1

@@ -143,8 +143,9 @@ def trim_zeros(filt: Any, trim: str = "fb", axis: Any = None) -> Any:
         raise errors.ConcretizationTypeError(
             filt, "Error arose in the `filt` argument of trim_zeros()"
         )
+    values = filt.to_concrete_value() if isinstance(filt, Tracer) else filt
     axes = range(filt.ndim) if axis is None else axis if isinstance(axis, tuple | list) else (axis,)
-    found = np.argwhere(np.asarray(filt))
+    found = np.argwhere(np.asarray(values))
     index = [slice(None)] * filt.ndim
     for i in (k % filt.ndim for k in axes):
         size = filt.shape[i]

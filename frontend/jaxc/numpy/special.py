@@ -371,6 +371,11 @@ def frexp(x: Any, /) -> tuple[Any, Any]:
         raise TypeError("frexp does not support complex-valued inputs")
     if not dtypes.issubdtype(x.dtype, np.floating):
         x = convert(x, dtypes.to_inexact_dtype(x.dtype))
+    return _frexp(x)
+
+
+@custom_jvp
+def _frexp(x: Any) -> tuple[Any, Any]:
     found = x.dtype
     info = dtypes.finfo(found)
     word = np.dtype(f"int{info.bits}")
@@ -392,6 +397,15 @@ def frexp(x: Any, /) -> tuple[Any, Any]:
     special = lax.bitwise_or(lax.bitwise_or(isinf(x), lax.ne(x, x)), lax.eq(x, convert(0, found)))
     exponent = where(special, full_like(exponent, 0), exponent)
     return where(special, x, mantissa), convert(exponent, np.dtype(np.int32))
+
+
+@_frexp.defjvp
+def _frexp_jvp(primals: Any, tangents: Any) -> Any:
+    (x,), (t,) = primals, tangents
+    mantissa, exponent = _frexp(x)
+    slope = lax.exp2(convert(lax.neg(exponent), x.dtype))
+    zero = np.zeros(exponent.shape, dtypes.float0)
+    return (mantissa, exponent), (lax.mul(t, slope), zero)
 
 
 def spacing(x: Any, /) -> Any:
