@@ -33,9 +33,10 @@ class Executable:
 
     Attributes:
         call: what `__call__` calls; a loop that counts microseconds may keep and call it itself.
+        call_single: the same for functions of one result, which it gives bare.
     """
 
-    __slots__ = ("_context", "_module", "call", "device", "name")
+    __slots__ = ("_context", "_module", "call", "call_single", "device", "name")
 
     def __init__(self, module: rt.VmModule, context: rt.VmContext, name: str, device: Device):
         function = module.lookup_function(name)
@@ -46,7 +47,9 @@ class Executable:
         self.device = device
         self._module = module
         self._context = context
-        self.call = _caller(function, context.invoke, device.pack, device.pack_context)
+        invocation = (function, context.invoke, device.pack, device.pack_context)
+        self.call = _caller(*invocation)
+        self.call_single = _single_caller(*invocation)
 
     def __call__(self, buffers: Sequence[HalBufferView]) -> list[HalBufferView]:
         """Run the function.
@@ -90,6 +93,20 @@ def _caller(function: Any, invoke: Any, pack: Any, context: Any) -> Call:
         return [take(i, buffer_type) for i in range(count)]
 
     return call
+
+
+def _single_caller(function: Any, invoke: Any, pack: Any, context: Any) -> Any:
+    new_list, buffer_type, no_keywords = VmVariantList, HalBufferView, {}
+
+    def call_single(buffers: Sequence[HalBufferView]) -> HalBufferView:
+        results = new_list(1)
+        try:
+            invoke(function, pack(context, buffers, no_keywords), results)
+        except (ValueError, RuntimeError, IndexError) as error:
+            raise ExecutionError(_readable(error)) from error
+        return results.get_as_object(0, buffer_type)
+
+    return call_single
 
 
 def load(

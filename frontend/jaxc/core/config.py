@@ -35,7 +35,7 @@ _DEFAULTS: dict[str, Any] = {
     "jax_transfer_guard": "allow",
     "jax_legacy_prng_key": "allow",
     "jax_debug_key_reuse": False,
-    "jax_softmax_custom_jvp": True,
+    "jax_softmax_custom_jvp": False,
     "jax_array_garbage_collection_guard": "allow",
     "jax_explain_cache_misses": False,
     "jax_persistent_cache_min_compile_time_secs": 0.0,
@@ -110,6 +110,11 @@ class Config:
     @property
     def values(self) -> dict[str, Any]:
         return self._values | self._overrides.values
+
+    @property
+    def overridden(self) -> bool:
+        """Whether some thread overrides some flag at the moment."""
+        return any(self._overriding.values())
 
     @property
     def x64_enabled(self) -> bool:
