@@ -16,9 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from iree.compiler import ir
+from iree.compiler._mlir_libs import _mlir
 from iree.compiler.api import Output, Session, ctypes_dl
 
 from jaxc_compiler.diagnostics import CompileError, Diagnostic, parse_diagnostic
+
+# As in `mlir.py`: ops are used by name, their Python modules (0.1 s to load) are not needed.
+_mlir.globals.dialect_search_modules = []
 
 PHASES = (
     "input", "abi", "preprocessing", "global-optimization", "dispatch-creation", "flow", "stream",

@@ -21,7 +21,7 @@ from typing import Any
 
 import ml_dtypes
 from torch_mlir import ir
-from torch_mlir.dialects import irdl
+from torch_mlir._mlir_libs import _mlir, _mlirDialectsIRDL
 from torch_mlir.passmanager import PassManager
 
 import numpy as np
@@ -41,7 +41,7 @@ __all__ = [
     "dtype_of",
     "from_attr",
     "ir",
-    "irdl",
+    "load_irdl",
     "location",
     "params_of",
     "ranked_tensor",
@@ -53,6 +53,10 @@ __all__ = [
 ]  # fmt: skip
 
 KEY = KeyDtype("fry")
+
+# The bindings look for a Python module of the dialect of every op they meet, again and again for
+# dialects that have none. We use ops by name: no module is needed.
+_mlir.globals.dialect_search_modules = []
 
 
 def _new_context() -> ir.Context:
@@ -67,6 +71,12 @@ def _new_context() -> ir.Context:
 CONTEXT = _new_context()
 LOCK = threading.RLock()
 UNKNOWN = ir.Location.unknown(CONTEXT)
+
+
+def load_irdl(text: str) -> None:
+    """Register the dialects and ops that a module of `irdl` ops defines."""
+    with CONTEXT, UNKNOWN:
+        _mlirDialectsIRDL.load_dialects(ir.Module.parse(text))
 
 
 def create(

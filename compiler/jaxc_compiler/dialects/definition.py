@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from jaxc_compiler.mlir import CONTEXT, UNKNOWN, ir, irdl
+from jaxc_compiler.mlir import CONTEXT, UNKNOWN, ir, load_irdl
 
 
 class _NoMemoryEffect(ir.MemoryEffectsOpInterface):
@@ -58,8 +58,7 @@ _defined: set[str] = set()
 def define_dialect(dialect: str, ops: dict[str, OpDef], types: tuple[str, ...] = ()) -> None:
     """Define a dialect in CONTEXT; its ops are registered when first used."""
     body = "\n".join(f"irdl.type @{name}" for name in types)
-    with CONTEXT, UNKNOWN:
-        irdl.load_dialects(ir.Module.parse(f"irdl.dialect @{dialect} {{ {body} }}"))
+    load_irdl(f"irdl.dialect @{dialect} {{ {body} }}")
     _op_defs.update({f"{dialect}.{name}": op_def for name, op_def in ops.items()})
 
 
@@ -99,9 +98,8 @@ def _define_op(full: str, op_def: OpDef, operands: int, results: int) -> None:
     regions = ", ".join(f"g{i}: %g{i}" for i in range(op_def.regions))
     lines += [f"irdl.regions({regions})"] * bool(op_def.regions)
     body = "\n".join(lines)
+    load_irdl(f'irdl.dialect @{dialect} {{ irdl.operation @"{name}" {{ {body} }} }}')
     with CONTEXT, UNKNOWN:
-        text = f'irdl.dialect @{dialect} {{ irdl.operation @"{name}" {{ {body} }} }}'
-        irdl.load_dialects(ir.Module.parse(text))
         for trait in op_def.traits:
             _ATTACH[trait](full)
         if op_def.verify is not None:
