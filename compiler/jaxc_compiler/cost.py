@@ -26,12 +26,16 @@ PARALLEL_ELEMENTS = 1 << 18
 _CHEAP = 1.0
 _COSTS = {
     **dict.fromkeys(
-        ("exp", "exp2", "log", "log1p", "expm1", "tanh", "logistic", "sin", "cos", "tan", "erf"), 16.0
+        ("exp", "exp2", "log", "log1p", "expm1", "tanh", "logistic", "sin", "cos", "tan", "erf"),
+        16.0,
     ),
     **dict.fromkeys(
-        ("pow", "sinh", "cosh", "asinh", "acosh", "atanh", "atan", "atan2", "asin", "acos", "cbrt",
-         "erfc", "erf_inv", "lgamma", "digamma", "bessel_i0e", "bessel_i1e", "igamma", "igammac",
-         "regularized_incomplete_beta", "polygamma", "zeta"), 40.0
+        (
+            "pow", "sinh", "cosh", "asinh", "acosh", "atanh", "atan", "atan2", "asin", "acos",
+            "cbrt", "erfc", "erf_inv", "lgamma", "digamma", "bessel_i0e", "bessel_i1e", "igamma",
+            "igammac", "regularized_incomplete_beta", "polygamma", "zeta",
+        ),
+        40.0,
     ),
     **dict.fromkeys(("div", "rem", "sqrt", "rsqrt"), 4.0),
     **dict.fromkeys(("gather", "dynamic_slice", "pad", "concatenate"), 3.0),
@@ -46,7 +50,7 @@ def of_element(name: str) -> float:
 
 def contraction_flops(dimension_numbers: Any, lhs: tuple[int, ...], rhs: tuple[int, ...]) -> float:
     """Multiplications and additions of a `dot_general`."""
-    (lhs_contract, rhs_contract), (_, rhs_batch) = dimension_numbers
+    (_, rhs_contract), (_, rhs_batch) = dimension_numbers
     free = [d for i, d in enumerate(rhs) if i not in rhs_contract and i not in rhs_batch]
     return 2.0 * math.prod(lhs) * math.prod(free)
 

@@ -1,10 +1,11 @@
-"""Programs for the tests of kernels: built as `lax` modules, compiled for the CPU, run on arrays."""
+"""Programs for the tests of kernels: built as `lax` modules, compiled for the CPU, and run."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import jaxc
 import numpy as np
 from jaxc.core.jaxpr import ClosedJaxpr
 from jaxc.lowering import lower_jaxpr
@@ -15,8 +16,6 @@ from jaxc_compiler.opset.avals import KeyDtype, ShapedArray
 from jaxc_compiler.passes.fuse import fuse
 from jaxc_compiler.passes.mark_in_place import mark_in_place
 from jaxc_runtime import buffer, executable
-
-import jaxc
 
 
 def module_of(

@@ -10,10 +10,10 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import jax as oracle
-import numpy as np
-from compiler.kernel_harness import run, traced
 
 import jaxc
+import numpy as np
+from compiler.kernel_harness import run, traced
 
 pytestmark = [pytest.mark.compiler, pytest.mark.oracle]
 
@@ -212,7 +212,13 @@ def empty_arrays(jax):
 @program(np.float32(2), np.zeros((1, 1, 1), np.float32))
 def small_shapes(jax):
     def f(s, u):
-        return s + 1, u + s, u.sum(), jax.lax.fori_loop(0, 3, lambda i, u: u + 1, u), s.reshape(1, 1)
+        return (
+            s + 1,
+            u + s,
+            u.sum(),
+            jax.lax.fori_loop(0, 3, lambda i, u: u + 1, u),
+            s.reshape(1, 1),
+        )
 
     return f
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -107,7 +108,7 @@ def _operand(k: Kernel, array: Any, groups: Sequence[Sequence[int]]) -> Operand:
 def _merge(dims: Sequence[tuple[int, int]]) -> int | None:
     """The stride of several dimensions walked as one, if they can be."""
     dims = [(size, stride) for size, stride in dims if size != 1]
-    for (_, outer), (size, inner) in zip(dims, dims[1:]):
+    for (_, outer), (size, inner) in pairwise(dims):
         if outer != size * inner:
             return None
     return dims[-1][1] if dims else 0

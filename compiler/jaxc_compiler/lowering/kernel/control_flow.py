@@ -59,7 +59,7 @@ class Carry:
         inits = call.operands[first : first + count]
         self.places: list[View | None] = []
         used: set[Buffer] = set()
-        for number, (aval, init) in enumerate(zip(self.avals, inits)):
+        for number, aval in enumerate(self.avals):
             if not aval.shape:
                 self.places.append(None)
                 continue
@@ -128,14 +128,19 @@ def lower_scan(k: Kernel, call: Call) -> list[Any]:
     fixed = [_apart(k, x, carry) for x in fixed]
     block = call.op.regions[0].blocks[0]
     packs = pack_invariants(k, block, fixed[:consts]) if length >= 4 else []
-    with held(k, [*fixed, *packs], True), held(k, [*carry.views(), *ys], False):
-        with b.for_(0, length, 1, carry.flatten(carry.scalars)) as loop, b.nest():
-            i = b.isub(length - 1, loop.index) if params["reverse"] else loop.index
-            rows = [_row(k, x, i) for x in fixed[consts:]]
-            arguments = [*fixed[:consts], *carry.arrays(loop.args), *rows]
-            outs = [y.row(b, i) for y in ys]
-            dests = [None] * carries + [out if out.aval.shape else None for out in outs]
-            loop.yields = lower_block(
+    written = [*carry.views(), *ys]
+    with (
+        held(k, [*fixed, *packs], True),
+        held(k, written, False),
+        b.for_(0, length, 1, carry.flatten(carry.scalars)) as loop,
+        b.nest(),
+    ):
+        i = b.isub(length - 1, loop.index) if params["reverse"] else loop.index
+        rows = [_row(k, x, i) for x in fixed[consts:]]
+        arguments = [*fixed[:consts], *carry.arrays(loop.args), *rows]
+        outs = [y.row(b, i) for y in ys]
+        dests = [None] * carries + [out if out.aval.shape else None for out in outs]
+        loop.yields = lower_block(
                 k, block, arguments, dests,
                 lambda results: carry.step(results[:carries], list(zip(results[carries:], outs))),
             )  # fmt: skip
@@ -202,9 +207,9 @@ def lower_cond(k: Kernel, call: Call) -> list[Any]:
     locked = [x for x in operands if not set(chosen).intersection(k.reads(x))]
     index = call.operands[0]
     number = k.scalar(index)
-    with held(k, operands, False), held(k, locked, True):
-        with held(k, [p for p in places if p is not None], False):
-            parts = _branch(k, blocks, 0, number, index.aval.dtype, operands, places)
+    kept = [*operands, *(p for p in places if p is not None)]
+    with held(k, kept, False), held(k, locked, True):
+        parts = _branch(k, blocks, 0, number, index.aval.dtype, operands, places)
     rest, results = parts, []
     for aval, place in zip(call.out_avals, places):
         if place is not None:
@@ -262,7 +267,7 @@ def _branch(
     if number == len(blocks) - 1:
         with b.nest():
             return lower_block(k, blocks[number], operands, dests, finish)
-    results = [v for v in list(blocks[0].operations)[-1].operation.operands]
+    results = list(blocks[0].operations)[-1].operation.operands
     types = []
     for value, place in zip(results, places):
         if place is None:

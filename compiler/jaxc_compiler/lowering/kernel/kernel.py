@@ -116,7 +116,7 @@ class Kernel:
 
     @contextmanager
     def reclaiming(self) -> Iterator[None]:
-        """Temporaries taken inside go back to the pool at the end, unless a live value reads them."""
+        """Temporaries taken inside go back to the pool, unless a live value reads them."""
         self._taken.append([])
         yield
         for buffer in self._taken.pop():

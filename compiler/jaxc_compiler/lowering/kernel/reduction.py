@@ -1,4 +1,4 @@
-"""Reductions: sums with independent lanes, extrema, argmax, and reductions by a user's function.
+"""Reductions: sums with independent lanes, extrema, and reductions by a user's function.
 
 A float sum along the contiguous dimension cannot be vectorized as one chain of additions, so it is
 accumulated in `lanes` neighbouring partial sums in memory, which LLVM keeps in vector registers;
@@ -144,7 +144,7 @@ class Space:
     def sizes(self) -> tuple[int, int, int]:
         return math.prod(self.outer), math.prod(self.reduced), math.prod(self.inner)
 
-    def result_position(self, b: ScalarBuilder, outer: tuple, inner: tuple) -> Index:
+    def resultposition_in(self, b: ScalarBuilder, outer: tuple, inner: tuple) -> Index:
         """Where in the result, row by row, an index of the kept groups is."""
         position: Index = 0
         for i, dim in zip((*outer, *inner), (*self.outer, *self.inner)):
@@ -171,10 +171,8 @@ def reduce_array(k: Kernel, array: Any, axes: Sequence[int], kind: str, call: Ca
     out = call.out_avals[0]
     r = _Reduction(k, array, axes, kind)
     _, count, inner = r.space.sizes
-    if r.needs_lanes() and inner == 1 and count > UNROLLED and k.cost(array) >= cost.EXPENSIVE:
-        # Lanes need their loop twice; an expensive expression is better made once.
-        if array.aval.size * array.aval.dtype.itemsize <= cost.STAGED_BYTES:
-            r = _Reduction(k, k.materialize(array), axes, kind)
+    if r.needs_lanes() and inner == 1 and count > UNROLLED and _is_staged(k, array):
+        r = _Reduction(k, k.materialize(array), axes, kind)
     if not out.shape:
         return Scalars(out, r.scalar())
     if count <= UNROLLED and k.cost(array) * count <= cost.LARGEST_EXPRESSION / 4:
@@ -187,6 +185,12 @@ def reduce_array(k: Kernel, array: Any, axes: Sequence[int], kind: str, call: Ca
     else:
         r.columns(dest)
     return dest
+
+
+def _is_staged(k: Kernel, array: Any) -> bool:
+    """Lanes have their loop twice in the code; an expensive expression is better made once."""
+    size = array.aval.size * array.aval.dtype.itemsize
+    return k.cost(array) >= cost.EXPENSIVE and size <= cost.STAGED_BYTES
 
 
 def reduce_all_rows(k: Kernel, array: Any, dest: View) -> None:
@@ -215,7 +219,6 @@ class _Reduction:
         return self.wide.kind in "fc" and self.kind in ("add", "mul")
 
     def lanes_for(self, inner: int = 1) -> int:
-        _, count, _ = self.space.sizes
         last = self.space.reduced[-1] * inner if self.space.reduced else 1
         wanted = 64 if last >= 256 else 32 if last >= 128 else 16
         return wanted if inner == 1 else inner * max(1, wanted // inner)
@@ -246,7 +249,7 @@ class _Reduction:
         b, space = self.k.b, self.space
         with b.nest(), self.k.loops(space.outer) as outer:
             value = narrow(b, self.row(outer), self.wide, self.out)
-            dest.store_flat(b, space.result_position(b, outer, (0,) * len(space.inner)), value)
+            dest.store_flat(b, space.resultposition_in(b, outer, (0,) * len(space.inner)), value)
 
     def row(self, outer: tuple) -> Scalar:
         """The reduction at one index of the kept dimensions."""
@@ -346,16 +349,16 @@ class _Reduction:
         own = dest if self.wide == self.dtype else None
         row = own or k.temporary(ShapedArray((inner,), self.wide))
         with b.nest(), k.loops(space.outer) as outer:
-            start = space.result_position(b, outer, (0,) * len(space.inner)) if own else 0
+            start = space.resultposition_in(b, outer, (0,) * len(space.inner)) if own else 0
             with k.loops((inner,)) as (column,):
                 row.store_flat(b, b.iadd(start, column), self.identity())
             with k.loops(space.reduced) as reduced, k.loops(space.inner) as column:
-                place = b.iadd(start, _position(b, column, space.inner))
+                place = b.iadd(start, position_in(b, column, space.inner))
                 old = b.load(self.wide, row.buffer.ref, (b.iadd(row.offset, place),))
                 value = self.element(outer, reduced, column)
                 row.store_flat(b, place, self.combine(b, old, value))
             if own is None:
-                begin = space.result_position(b, outer, (0,) * len(space.inner))
+                begin = space.resultposition_in(b, outer, (0,) * len(space.inner))
                 with k.loops((inner,)) as (column,):
                     value = b.load(self.wide, row.buffer.ref, (column,))
                     value = narrow(b, value, self.wide, self.dtype)
@@ -364,7 +367,8 @@ class _Reduction:
             k.pool.give(row.buffer)
 
 
-def _position(b: ScalarBuilder, index: Sequence[Index], dims: Sequence[int]) -> Index:
+def position_in(b: ScalarBuilder, index: Sequence[Index], dims: Sequence[int]) -> Index:
+    """The row-major position of an index in a group of dimensions."""
     position: Index = 0
     for i, dim in zip(index, dims):
         position = b.iadd(b.imul(position, dim), i)
@@ -378,109 +382,9 @@ def _split(b: ScalarBuilder, space: Space, index: tuple, shape: Sequence[int]) -
     if not space.merged:
         return outer, inner
     return (
-        (_position(b, outer, shape[:kept]),),
-        (_position(b, inner, shape[kept:]),),
+        (position_in(b, outer, shape[:kept]),),
+        (position_in(b, inner, shape[kept:]),),
     )
-
-
-# -- argmax, argmin ------------------------------------------------------------------------------
-
-
-@lowering("argmax", "argmin")
-def lower_argmax(k: Kernel, call: Call) -> list[Any]:
-    """The index of the first extremum; NaN counts as the extremum."""
-    b, params = k.b, call.params
-    array = k.stored(call.operands[0], cost.EXPENSIVE)
-    space = Space(k, array, params["axes"])
-    better = _better(array.aval.dtype, call.name == "argmax")
-    index_dtype = np.dtype(params["index_dtype"])
-    bits = index_dtype.itemsize * 8
-    dest = call.place(k)
-    values = k.temporary(ShapedArray((space.sizes[2],), array.aval.dtype))
-    zero = b.constant(0, index_dtype)
-    with b.nest(), k.loops(space.outer) as outer:
-        start = space.result_position(b, outer, (0,) * len(space.inner))
-        if space.sizes[2] == 1 and len(space.reduced) == 1:
-            found = _argmax_row(k, space, outer, better, index_dtype)
-            dest.store_flat(b, start, found)
-        else:
-            with k.loops(space.inner) as column:
-                place = _position(b, column, space.inner)
-                first = space.at(b, outer, (0,) * len(space.reduced), column)
-                values.store_flat(b, place, first)
-                dest.store_flat(b, b.iadd(start, place), zero)
-            with k.loops(space.reduced) as reduced, k.loops(space.inner) as column:
-                place = _position(b, column, space.inner)
-                value = space.at(b, outer, reduced, column)
-                old = b.load(array.aval.dtype, values.buffer.ref, (place,))
-                at = b.iadd(dest.offset, b.iadd(start, place))
-                old_index = b.load(index_dtype, dest.buffer.ref, (at,))
-                wins = better(b, value, old)
-                new = b.from_index(_position(b, reduced, space.reduced), bits)
-                values.store_flat(b, place, b.select(wins, value, old))
-                b.store(index_dtype, b.select(wins, new, old_index), dest.buffer.ref, (at,))
-    k.pool.give(values.buffer)
-    if not call.out_avals[0].shape:
-        return [Scalars(call.out_avals[0], k.scalar(dest))]
-    return [dest]
-
-
-def _better(dtype: Any, largest: bool) -> Callable:
-    def better(b: ScalarBuilder, new: Scalar, old: Scalar) -> Any:
-        if dtype.kind in "fV":
-            ops = b.floats(dtype)
-            wins = ops.gt(new, old) if largest else ops.lt(new, old)
-            nan = b.all_of([ops.isnan(new), ops.eq(old, old)])
-            return b.op("arith.ori", b.i1, [wins, nan])
-        unsigned = dtype.kind in "ub"
-        predicate = (8 if unsigned else 4) if largest else (6 if unsigned else 2)
-        return b.compare("arith.cmpi", predicate, new, old)
-
-    return better
-
-
-def _argmax_row(
-    k: Kernel, space: Space, outer: tuple, better: Callable, index_dtype: Any
-) -> Scalar:
-    """One contiguous row: `lanes` candidates side by side, then the best of them."""
-    b, (count,) = k.b, space.reduced
-    dtype, bits = space.array.aval.dtype, index_dtype.itemsize * 8
-    inner = (0,) * len(space.inner)
-    lanes = 64 if count >= 256 else 1
-    values = k.temporary(ShapedArray((lanes,), dtype))
-    places = k.temporary(ShapedArray((lanes,), index_dtype))
-
-    def step(position: Index, lane: Index) -> None:
-        value = space.at(b, outer, (position,), inner)
-        old = b.load(dtype, values.buffer.ref, (lane,))
-        old_place = b.load(index_dtype, places.buffer.ref, (lane,))
-        wins = better(b, value, old)
-        values.store(b, (lane,), b.select(wins, value, old))
-        place = b.select(wins, b.from_index(position, bits), old_place)
-        places.store(b, (lane,), place)
-
-    with k.loops((lanes,)) as (lane,):
-        values.store(b, (lane,), space.at(b, outer, (lane,), inner))
-        places.store(b, (lane,), b.from_index(lane, bits))
-    with b.for_(1, count // lanes) as chunk, k.loops((lanes,)) as (lane,):
-        step(b.iadd(b.imul(chunk.index, lanes), lane), lane)
-    if count % lanes:
-        with b.for_(0, count % lanes) as lane:
-            step(b.iadd(lane.index, count // lanes * lanes), lane.index)
-    first = [b.load(dtype, values.buffer.ref, (0,)), b.load(index_dtype, places.buffer.ref, (0,))]
-    with b.for_(1, lanes, 1, first) as lane:
-        value = b.load(dtype, values.buffer.ref, (lane.index,))
-        place = b.load(index_dtype, places.buffer.ref, (lane.index,))
-        old, old_place = lane.args
-        wins = better(b, value, old)
-        loses = better(b, old, value)
-        tie = b.op("arith.xori", b.i1, [b.op("arith.ori", b.i1, [wins, loses]), b.true()])
-        earlier = b.compare("arith.cmpi", 2, place, old_place)
-        wins = b.op("arith.ori", b.i1, [wins, b.all_of([tie, earlier])])
-        lane.yields = [b.select(wins, value, old), b.select(wins, place, old_place)]
-    k.pool.give(values.buffer)
-    k.pool.give(places.buffer)
-    return lane.results[1]
 
 
 # -- reduction by a function ---------------------------------------------------------------------

@@ -303,8 +303,12 @@ def _reshape(k: Kernel, array: Any, aval: Any) -> Any:
     if [array.aval.shape[i] for i in old] == [aval.shape[i] for i in new]:
         return Computed(aval, _unit_dims_map(array, old, new), (array,))
     if k.is_flat(array):
-        return apply("reshape", [array], {}, [aval])[0]
+        return apply("reshape", [array], _reshape_params(aval), [aval])[0]
     return k.materialize(array).reshaped(aval.shape)
+
+
+def _reshape_params(aval: Any) -> dict[str, Any]:
+    return {"dimensions": None, "new_sizes": aval.shape, "sharding": None}
 
 
 def _unit_dims_map(array: Any, old: Sequence[int], new: Sequence[int]) -> Callable:
@@ -344,9 +348,9 @@ def _prepared(k: Kernel, name: str, operands: list[Any], out_avals: Sequence[Any
             k.materialize(x) if 1 < x.aval.size < size and k.cost(x) >= cost.EXPENSIVE else x
             for x in operands
         ]
-    if name in _EXPANDING and operands[0].aval.shape:
-        if out_avals[0].size > operands[0].aval.size and k.cost(operands[0]) >= cost.EXPENSIVE:
-            return [k.materialize(operands[0]), *operands[1:]]
+    first = operands[0] if operands else None
+    if name in _EXPANDING and 1 < first.aval.size < out_avals[0].size:
+        return [k.stored(first, cost.EXPENSIVE), *operands[1:]]
     return operands
 
 
