@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from jaxc_compiler.lowering.element.scalars import FloatOps, IntOps
+from jaxc_compiler.lowering.element.types import TYPE_NAMES, is_complex, type_name
 from jaxc_compiler.mlir import ir
-from jaxc_compiler.opset.avals import KeyDtype
 
 
 class Complex(NamedTuple):
@@ -32,30 +32,7 @@ class Complex(NamedTuple):
 Index = ir.Value | int
 Scalar = ir.Value | Complex
 
-_TYPE_NAMES = {
-    "bool": "i1", "int8": "i8", "int16": "i16", "int32": "i32", "int64": "i64",
-    "uint8": "i8", "uint16": "i16", "uint32": "i32", "uint64": "i64",
-    "int4": "i4", "uint4": "i4", "int2": "i2", "uint2": "i2",
-    "float16": "f16", "bfloat16": "bf16", "float32": "f32", "float64": "f64",
-    "float8_e4m3fn": "f8E4M3FN", "float8_e5m2": "f8E5M2", "float8_e4m3fnuz": "f8E4M3FNUZ",
-    "float8_e5m2fnuz": "f8E5M2FNUZ", "float8_e4m3b11fnuz": "f8E4M3B11FNUZ",
-    "float8_e3m4": "f8E3M4", "float8_e4m3": "f8E4M3",
-    "complex64": "complex<f32>", "complex128": "complex<f64>",
-}  # fmt: skip
-
 _INDEX_PREDICATES = {"eq": 0, "ne": 1, "lt": 2, "le": 3, "gt": 4, "ge": 5}
-
-
-def type_name(dtype: Any, *, memory: bool = False) -> str:
-    """The MLIR type of a scalar of `dtype`; in memory a bool is a byte."""
-    if isinstance(dtype, KeyDtype):
-        return "i64"
-    return "i8" if memory and dtype == np.bool_ else _TYPE_NAMES[np.dtype(dtype).name]
-
-
-def is_complex(dtype: Any) -> bool:
-    """Whether scalars of `dtype` are `Complex` pairs."""
-    return not isinstance(dtype, KeyDtype) and np.dtype(dtype).kind == "c"
 
 
 class _Scope:
@@ -145,7 +122,7 @@ class ScalarBuilder:
 
     def floats(self, dtype: Any) -> FloatOps:
         """Float arithmetic on one dtype: `b.floats(np.float32).add(x, y)`."""
-        key = ("f", _TYPE_NAMES[np.dtype(dtype).name])
+        key = ("f", TYPE_NAMES[np.dtype(dtype).name])
         found = self._ops.get(key)
         if found is None:
             found = self._ops[key] = FloatOps(self, self.type(key[1]), np.dtype(dtype))
@@ -201,7 +178,7 @@ class ScalarBuilder:
             part = np.dtype(f"f{dtype.itemsize // 2}")
             value = complex(value)
             return Complex(self.constant(value.real, part), self.constant(value.imag, part))
-        name = _TYPE_NAMES[dtype.name]
+        name = TYPE_NAMES[dtype.name]
         if name[0] == "i":
             return self.int_constant(self.type(name), int(name[1:]), int(value))
         return self.float_constant(self.type(name), name, float(value))
@@ -488,3 +465,21 @@ class ScalarBuilder:
             with self.inside(op, region.blocks.append()):
                 self.effect("scf.yield", self.flatten(branch()))
         return self.unflatten(dtype, list(op.results))
+
+    def while_(
+        self,
+        inits: Sequence[ir.Value],
+        condition: Callable[[Sequence[ir.Value]], ir.Value],
+        body: Callable[[Sequence[ir.Value]], Sequence[ir.Value]],
+    ) -> list[ir.Value]:
+        """An `scf.while`: `body` of the carried values as long as `condition` holds of them."""
+        types = [v.type for v in inits]
+        op = ir.Operation.create("scf.while", types, inits, regions=2, ip=self.scope.ip)
+        before = op.regions[0].blocks.append(*types)
+        with self.inside(op, before):
+            values = list(before.arguments)
+            self.effect("scf.condition", [condition(values), *values])
+        after = op.regions[1].blocks.append(*types)
+        with self.inside(op, after):
+            self.effect("scf.yield", list(body(list(after.arguments))))
+        return list(op.results)

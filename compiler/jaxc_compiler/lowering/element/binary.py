@@ -163,7 +163,7 @@ def pow_(b: ScalarBuilder, operands: Any, index: Any, out_aval: Any) -> Scalar:
 
 
 def _real(name: str) -> Any:
-    return lambda m, x, y: real(m, name, x, y)
+    return lambda m, *x: real(m, name, *x)
 
 
 def _make_complex(b: ScalarBuilder, dtype: Any, x: Scalar, y: Scalar) -> Complex:
@@ -223,3 +223,8 @@ for _name, _numbers in {
 pointwise("eq_to", _total_order(0, 0))
 pointwise("lt_to", _total_order(2, 6))
 pointwise("le_to", _total_order(3, 7))
+for _name in (
+    *("igamma", "igammac", "igamma_grad_a", "random_gamma_grad", "polygamma", "zeta"),
+    "regularized_incomplete_beta",
+):
+    pointwise(_name, by_kind(f=_real(_name)))

@@ -11,6 +11,7 @@ from typing import Any
 from jaxc_compiler.lowering.element import (
     math_f32,
     math_f64,
+    math_gamma,
     math_hyperbolic,
     math_pow,
     math_special,
@@ -27,7 +28,7 @@ _EITHER_WIDTH = {
     )
     for name in names
 }
-_F64_FILES = (math_f64, math_trig, math_special)
+_F64_FILES = (math_f64, math_trig, math_special, math_gamma)
 _NATIVE = {"pow_": "math.powf", "erfc": "math.erfc"}
 
 

@@ -36,7 +36,13 @@ def broadcast_in_dim(
 
 @rule("reshape")
 def reshape(
-    b: ScalarBuilder, operands: Any, index: Indices, out_aval: Any, *, dimensions: Any = None, **_: Any
+    b: ScalarBuilder,
+    operands: Any,
+    index: Indices,
+    out_aval: Any,
+    *,
+    dimensions: Any = None,
+    **_: Any,
 ) -> Scalar:
     """Through the row-major position, or without it if only unit dimensions come or go."""
     x, shape = operands[0], out_aval.shape

@@ -125,5 +125,5 @@ for _name in (
     _rules = by_kind(f=_real_function(_name), c=getattr(complexes, _name))
     pointwise(_name, _with_accuracy(_rules))
 pointwise("sqrt", _with_accuracy(by_kind(f=float_op("math.sqrt"), c=complexes.sqrt)))
-for _name in ("erf", "erfc", "erf_inv", "lgamma", "digamma"):
+for _name in ("erf", "erfc", "erf_inv", "lgamma", "digamma", "bessel_i0e", "bessel_i1e"):
     pointwise(_name, by_kind(f=_real_function(_name)))
