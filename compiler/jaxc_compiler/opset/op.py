@@ -19,6 +19,7 @@ KINDS = (
     "indexing",  # gather, scatter, dynamic slices
     "sorting",
     "cumulative",
+    "linalg",  # decompositions of and solves with matrices
     "random",
     "control_flow",  # params hold jaxprs, MLIR ops hold regions
     "call",

@@ -5,6 +5,7 @@ One line for each family module, alphabetical.
 
 # ruff: noqa: F401  (re-exports)
 
+from jaxc.lax import linalg
 from jaxc.lax.binary import (
     add,
     add_p,
@@ -86,7 +87,7 @@ from jaxc.lax.convolution import (
     conv_with_general_padding,
     padtype_to_pads,
 )
-from jaxc.lax.convolution_rules import merge_axis as _merge_axis  # noqa: F401  (fills the tables)
+from jaxc.lax.convolution_rules import merge_axis as _merge_axis
 from jaxc.lax.cumulative import (
     cumlogsumexp,
     cumlogsumexp_p,
@@ -242,6 +243,8 @@ from jaxc.lax.special import (
     lgamma_p,
     polygamma,
     polygamma_p,
+    random_gamma_grad,
+    random_gamma_grad_p,
     regularized_incomplete_beta_p,
     zeta,
     zeta_p,
