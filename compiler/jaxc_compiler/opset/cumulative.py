@@ -10,18 +10,20 @@ from typing import Any
 
 import numpy as np
 from jaxc_compiler.opset.avals import ShapedArray
-from jaxc_compiler.opset.inference import INEXACT, NUMBER, check_accepts
+from jaxc_compiler.opset.inference import INEXACT, INTEGER, NUMBER, check_accepts, dtype_class
 from jaxc_compiler.opset.kernels import COMPLEXES, FLOATS, INTEGERS, NARROW_FLOATS, Kernel
 from jaxc_compiler.opset.op import Sample, define
 
 
 def infer_cumulative(op: str, accepts: frozenset[str]) -> Any:
     def infer(x: ShapedArray, *, axis: int, reverse: bool) -> ShapedArray:
-        check_accepts(op, accepts, x.dtype)
         if axis < 0:
             raise ValueError(f"{op} takes no negative axes, got {axis}")
         if axis >= x.ndim:
             raise ValueError(f"{op}: axis {axis} is out of bounds for an array of shape {x.shape}")
+        if dtype_class(x.dtype) in INTEGER - accepts:  # JAX's class: its -inf overflows
+            raise OverflowError(f"{op}: {x.dtype.name} has no -inf to start from")
+        check_accepts(op, accepts, x.dtype)
         return x
 
     return infer

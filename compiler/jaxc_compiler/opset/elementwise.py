@@ -65,6 +65,14 @@ def _float_to_integer(x: np.ndarray, new_dtype: Any) -> np.ndarray:
 # ---- bitcast_convert_type -----------------------------------------------------------------------
 
 
+def bit_width(dtype: Any) -> int:
+    """Bits of an element; ml_dtypes' narrow integers are stored in a byte each."""
+    if dtype.kind in "biufc":
+        return 8 * dtype.itemsize
+    digits = dtype.name.rpartition("int")[2]
+    return int(digits) if digits.isdigit() else 8 * dtype.itemsize
+
+
 def bitcast_convert_type_infer(x: ShapedArray, *, new_dtype: Any) -> ShapedArray:
     if x.dtype == new_dtype:
         return x.strip_weak_type()
@@ -73,7 +81,7 @@ def bitcast_convert_type_infer(x: ShapedArray, *, new_dtype: Any) -> ShapedArray
             "bitcast_convert_type casts bool and complex arrays only to their own dtype, got "
             f"{x.dtype.name} to {np.dtype(new_dtype).name}. Consider arr.view()."
         )
-    old, new = x.dtype.itemsize, new_dtype.itemsize
+    old, new = bit_width(x.dtype), bit_width(new_dtype)
     if old == new:
         return ShapedArray(x.shape, new_dtype)
     if old > new:
@@ -82,19 +90,33 @@ def bitcast_convert_type_infer(x: ShapedArray, *, new_dtype: Any) -> ShapedArray
     if last * old != new:
         raise ValueError(
             f"bitcast_convert_type of an array of shape {x.shape} from {x.dtype.name} to "
-            f"{new_dtype.name}: the last dimension holds {last * old} bytes, not {new}"
+            f"{new_dtype.name}: the last dimension holds {last * old} bits, not {new}"
         )
     return ShapedArray(x.shape[:-1], new_dtype)
 
 
 def bitcast_convert_type_numpy(x: np.ndarray, *, new_dtype: Any) -> np.ndarray:
-    old, new = x.dtype.itemsize, new_dtype.itemsize
+    old, new = bit_width(x.dtype), bit_width(new_dtype)
     if old == new:
         return x.copy().view(new_dtype)
+    if min(old, new) < 8:
+        return _bitcast_narrow(x, old, new, new_dtype)
     out = np.array(x, order="C", copy=True)
     if old > new:
         return out.reshape(*x.shape, 1).view(new_dtype)
     return out.view(new_dtype).reshape(x.shape[:-1])
+
+
+def _bitcast_narrow(x: np.ndarray, old: int, new: int, new_dtype: Any) -> np.ndarray:
+    """To or from a dtype of 2 or 4 bits, of which NumPy stores one a byte: by single bits."""
+    stored = np.ascontiguousarray(x).reshape(*x.shape, 1).view(np.uint8)
+    bits = np.unpackbits(stored, axis=-1, bitorder="little")[..., :old]
+    if old < new:
+        shape = x.shape[:-1]
+    else:
+        shape = (*x.shape, old // new)
+    packed = np.packbits(bits.reshape(*shape, new), axis=-1, bitorder="little")
+    return packed.view(new_dtype).reshape(shape)
 
 
 # ---- select_n and clamp -------------------------------------------------------------------------

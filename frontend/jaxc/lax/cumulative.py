@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 from jaxc.core.primitive import primitive
 from jaxc.core.trace import get_aval
-from jaxc.lax.binary import add, max, min, mul, ne, sub
+from jaxc.lax.binary import add, eq, max, min, mul, ne, sub
 from jaxc.lax.control_flow.scanning import associative_scan
 from jaxc.lax.elementwise import select
-from jaxc.lax.shape import full_like
-from jaxc.lax.unary import abs, exp, is_finite, log, log1p, neg, real
+from jaxc.lax.shape import const, full_like
+from jaxc.lax.unary import abs, exp, log, log1p, neg
 from jaxc.transforms import ad, batching
+from jaxc.transforms.custom_derivatives import custom_jvp
 from jaxc.transforms.jvp import jvp_flat
 
 cumlogsumexp_p = primitive("cumlogsumexp")
@@ -66,14 +67,26 @@ def cumlogsumexp(operand: Any, axis: int = 0, reverse: bool = False) -> Any:
 # ---- rules ---------------------------------------------------------------------------------------
 
 
-def _logaddexp(x: Any, y: Any) -> Any:
-    """log(exp(x) + exp(y)) whose derivative is finite also where both are -inf."""
-    if np.issubdtype(get_aval(x).dtype, np.complexfloating):
-        larger = select(ne(max(real(x), real(y)), real(x)), y, x)
-        return add(larger, log(add(exp(sub(x, larger)), exp(sub(y, larger)))))
-    difference = sub(x, y)
-    apart = add(max(x, y), log1p(exp(neg(abs(difference)))))
-    return select(is_finite(difference), apart, add(max(x, y), full_like(x, 0)))
+@custom_jvp
+def logaddexp(x: Any, y: Any) -> Any:
+    """log(exp(x) + exp(y)) of arrays of one shape and dtype, without overflow."""
+    larger = max(x, y)
+    if not np.issubdtype(get_aval(x).dtype, np.complexfloating):
+        apart = sub(x, y)
+        near = add(larger, log1p(exp(neg(abs(apart)))))
+        return select(ne(apart, apart), add(x, y), near)  # equal infinities have no difference
+    return add(larger, log(add(exp(sub(x, larger)), exp(sub(y, larger)))))
+
+
+@logaddexp.defjvp
+def _logaddexp_jvp(primals: Any, tangents: Any) -> Any:
+    out = logaddexp(*primals)
+    parts = [mul(t, exp(sub(_no_inf(x), _no_inf(out)))) for x, t in zip(primals, tangents)]
+    return out, add(*parts)
+
+
+def _no_inf(x: Any) -> Any:
+    return select(eq(x, const(x, np.inf)), full_like(x, 0), x)
 
 
 def _scan_jvp(combine: Callable[[Any, Any], Any]) -> Any:
@@ -103,7 +116,7 @@ def _cumsum_transpose(ct: Any, _: Any, *, axis: int, reverse: bool) -> Any:
 
 ad.deflinear2(cumsum_p, _cumsum_transpose)
 for _prim, _combine in (
-    (cumlogsumexp_p, _logaddexp),
+    (cumlogsumexp_p, logaddexp),
     (cummax_p, max),
     (cummin_p, min),
     (cumprod_p, mul),
