@@ -1,9 +1,9 @@
 """Decompositions of matrices and triangular solves, over any leading batch dimensions.
 
 Owns the book entries of cholesky, triangular_solve, lu, lu_pivots_to_permutation, qr,
-householder_product, eigh and svd. Kernels call LAPACK through NumPy where that takes batches, through
-SciPy (loaded on first use) matrix by matrix elsewhere. A matrix that LAPACK gives up on results in
-NaN, as in JAX. Imports NumPy and the op book only.
+householder_product, eigh and svd. Kernels call LAPACK through NumPy where that takes batches,
+through SciPy (loaded on first use) matrix by matrix elsewhere. A matrix that LAPACK gives up on
+results in NaN, as in JAX. Imports NumPy and the op book only.
 """
 
 from __future__ import annotations

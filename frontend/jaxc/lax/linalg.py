@@ -38,25 +38,11 @@ from jaxc_compiler.opset.params import (
 )
 
 __all__ = [
-    "EighImplementation",
-    "SvdAlgorithm",
-    "cholesky",
-    "cholesky_p",
-    "eigh",
-    "eigh_p",
-    "householder_product",
-    "householder_product_p",
-    "lu",
-    "lu_p",
-    "lu_pivots_to_permutation",
-    "lu_pivots_to_permutation_p",
-    "qr",
-    "qr_p",
-    "svd",
-    "svd_p",
-    "triangular_solve",
+    "EighImplementation", "SvdAlgorithm", "cholesky", "cholesky_p", "eigh", "eigh_p",
+    "householder_product", "householder_product_p", "lu", "lu_p", "lu_pivots_to_permutation",
+    "lu_pivots_to_permutation_p", "qr", "qr_p", "svd", "svd_p", "triangular_solve",
     "triangular_solve_p",
-]
+]  # fmt: skip
 
 cholesky_p = primitive("cholesky")
 eigh_p = primitive("eigh")
@@ -185,7 +171,7 @@ def triangular_solve(
     return squeeze(out, (-1 if left_side else -2,)) if vector else out
 
 
-# ---- matrices in lax terms ----------------------------------------------------------------------
+# ---- matrices in lax terms ---------------------------------------------------------------------
 
 
 def _op(name: str) -> Callable[..., Any]:
@@ -286,7 +272,7 @@ def _rows(x: Any, start: int, stop: int) -> Any:
     return _T(_columns(_T(x), start, stop))
 
 
-# ---- derivatives ----------------------------------------------------------------------------------
+# ---- derivatives -------------------------------------------------------------------------------
 
 
 def _zeros_of(outs: Any) -> list[Any]:
@@ -460,7 +446,7 @@ def _svd_jvp(primals, tangents, *, compute_uv, full_matrices, **params):
     return outs, [ds, du, _H(dv)]
 
 
-# ---- batching: every op takes leading dimensions ------------------------------------------------
+# ---- batching: every op takes leading dimensions -----------------------------------------------
 
 
 def _leading_batch(prim: Primitive) -> Callable[..., Any]:
