@@ -16,8 +16,11 @@ EXPENSIVE = 8.0
 STAGED_BYTES = 128 * 1024
 # No expression may grow larger than this: the code would, and so would what is computed twice.
 LARGEST_EXPRESSION = 300.0
-# A contraction below this many floating point operations runs inside a kernel.
+# A contraction below this many floating point operations runs inside a kernel: on one thread the
+# register tile is faster than IREE's own matmul at every size; types without it are not.
+TILED_CONTRACTION_FLOPS = 20e9
 KERNEL_CONTRACTION_FLOPS = 20e6
+TILED_DTYPES = ("float32", "float64")
 # Arrays a kernel reads and writes; IREE's limit for a dispatch is 32, scratch memory included.
 LARGEST_BINDINGS = 26
 # An elementwise result of more elements than this is worth waking the other cores.
@@ -70,5 +73,6 @@ def belongs_in_kernel(name: str, params: Any, in_avals: Any) -> bool:
         return False
     if name == "dot_general":
         flops = contraction_flops(params["dimension_numbers"], in_avals[0].shape, in_avals[1].shape)
-        return flops <= KERNEL_CONTRACTION_FLOPS
+        tiled = all(aval.dtype.name in TILED_DTYPES for aval in in_avals)
+        return flops <= (TILED_CONTRACTION_FLOPS if tiled else KERNEL_CONTRACTION_FLOPS)
     return True

@@ -34,6 +34,7 @@ from jaxc_compiler.opset.avals import ShapedArray
 
 VECTOR_BYTES = 64
 ROWS = 8  # rows of a register tile
+STRIP_FROM_BYTES = 1 << 18  # from this size on columns are copied to stay in the nearer caches
 COLUMNS_AT_ONCE = 4  # of the dot form
 
 
@@ -246,16 +247,31 @@ class Dot:
                 done += count * width
 
     def _tile_columns(self, batch: Index, start: int, width: int, count: int, height: int) -> None:
-        b = self.b
+        b, rhs = self.b, self.rhs
+        strip = self._strip(width)
         with self.k.loops((count,)) as (number,):
             column = b.iadd(b.imul(number, width), start)
+            if strip is not None:
+                with self.k.loops((self.depth, width)) as (depth, within):
+                    value = rhs.load(b, batch, b.iadd(column, within), depth)
+                    strip.store(b, (depth, within), value)
             full, rest = divmod(self.rows, height)
             with self.k.loops((full,)) as (block,):
-                self._tile(batch, b.imul(block, height), height, column, width)
+                self._tile(batch, b.imul(block, height), height, column, width, strip)
             if rest:
-                self._tile(batch, full * height, rest, column, width)
+                self._tile(batch, full * height, rest, column, width, strip)
 
-    def _tile(self, batch: Index, row: Index, height: int, column: Index, width: int) -> None:
+    def _strip(self, width: int) -> View | None:
+        """Memory for a copy of some columns, if the matrix is too large to be walked by rows."""
+        item = self.dtype.itemsize
+        if self.rows < 4 * ROWS or self.depth * self.columns * item < STRIP_FROM_BYTES:
+            return None
+        return self.k.temporary(ShapedArray((self.depth, width), self.dtype))
+
+    def _tile(
+        self, batch: Index, row: Index, height: int, column: Index, width: int, strip: View | None
+    ) -> None:
+        right = (self.rhs, batch, column) if strip is None else (Operand(strip, 0, 1, width), 0, 0)
         b, element = self.b, self.b.scalar_type(self.dtype)
         type_ = b.type(f"vector<{width}x{element}>")
         rows = [b.iadd(row, i) for i in range(height)]
@@ -267,29 +283,30 @@ class Dot:
             for chain in range(chains):
                 depth = b.iadd(b.imul(loop.index, chains), chain)
                 part = slice(chain * height, (chain + 1) * height)
-                yields[part] = self._fma(batch, rows, depth, column, type_, yields[part])
+                yields[part] = self._fma(batch, rows, depth, right, type_, yields[part])
             loop.yields = yields
         sums = loop.results[:height]
         for chain in range(1, chains):
             part = loop.results[chain * height : (chain + 1) * height]
             sums = [b.op("arith.addf", type_, [x, y]) for x, y in zip(sums, part)]
         for depth in range(self.depth - rest, self.depth):
-            sums = self._fma(batch, rows, depth, column, type_, sums)
+            sums = self._fma(batch, rows, depth, right, type_, sums)
         for total, at in zip(sums, rows):
             place = b.iadd(self._start(batch, at), column)
             b.effect("vector.store", [total, self.dest.buffer.ref, b.index(place)])
 
     def _fma(
-        self, batch: Index, rows: Sequence[Index], depth: Index, column: Index, type_: ir.Type,
-        sums: Sequence[ir.Value],
+        self, batch: Index, rows: Sequence[Index], depth: Index,
+        right: tuple[Operand, Index, Index], type_: ir.Type, sums: Sequence[ir.Value],
     ) -> list[ir.Value]:  # fmt: skip
         b = self.b
-        position = b.index(self.rhs.position(b, batch, column, depth))
-        right = b.op("vector.load", type_, [self.rhs.view.buffer.ref, position])
+        operand, block, column = right
+        position = b.index(operand.position(b, block, column, depth))
+        vector = b.op("vector.load", type_, [operand.view.buffer.ref, position])
         result = []
         for row, total in zip(rows, sums):
             left = b.op("vector.broadcast", type_, [self.lhs.load(b, batch, row, depth)])
-            result.append(b.op("vector.fma", type_, [left, right, total]))
+            result.append(b.op("vector.fma", type_, [left, vector, total]))
         return result
 
     # Axpy.
