@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from jaxc_compiler.lowering.element.scalars import FloatOps, IntOps
+from jaxc_compiler.lowering.element.scopes import Loop, Scope, block_of
 from jaxc_compiler.lowering.element.types import TYPE_NAMES, is_complex, type_name
 from jaxc_compiler.mlir import ir
 
@@ -35,30 +36,9 @@ Scalar = ir.Value | Complex
 _INDEX_PREDICATES = {"eq": 0, "ne": 1, "lt": 2, "le": 3, "gt": 4, "ge": 5}
 
 
-class _Scope:
-    """An insertion point and what has been computed there."""
-
-    __slots__ = ("barrier", "ip", "memo", "parent")
-
-    def __init__(self, ip: Any, parent: _Scope | None, barrier: bool):
-        self.ip, self.parent, self.barrier = ip, parent, barrier
-        self.memo: dict[Any, Any] = {}
-
-
 def _is_global(op: Any, name: str) -> bool:
     operation = op.operation
     return operation.name == "memref.global" and operation.attributes["sym_name"].value == name
-
-
-class Loop:
-    """An open `scf.for`: `index`, carried `args`; set `yields` before leaving; then `results`."""
-
-    __slots__ = ("args", "index", "op", "results", "yields")
-
-    def __init__(self, op: ir.Operation, index: ir.Value, args: list[ir.Value]):
-        self.op, self.index, self.args = op, index, args
-        self.yields: Sequence[ir.Value] = ()
-        self.results: list[ir.Value] = []
 
 
 class ScalarBuilder:
@@ -80,7 +60,7 @@ class ScalarBuilder:
         self, ip: Any, entry: ir.Block, *, native_math: bool = False, tensors: bool = False
     ):
         self.entry, self.native_math, self.tensors = entry, native_math, tensors
-        self.scope = _Scope(ip, None, True)
+        self.scope = Scope(ip, None, True)
         self._types: dict[str, ir.Type] = {}
         self._constants: dict[Any, ir.Value] = {}
         self._ops: dict[Any, Any] = {}
@@ -389,7 +369,7 @@ class ScalarBuilder:
         Loads are remembered within it, and index-invariant scalars are computed at its start.
         """
         outer = self.scope
-        self.scope = _Scope(outer.ip, outer, True)
+        self.scope = Scope(outer.ip, outer, True)
         try:
             yield
         finally:
@@ -409,20 +389,38 @@ class ScalarBuilder:
             self.scope = inner
 
     @contextmanager
-    def inside(self, op: ir.Operation, block: ir.Block) -> Iterator[None]:
-        """Emit into a block of `op`, which was made at the current insertion point."""
+    def at_home(self, index: Sequence[Index]) -> Iterator[None]:
+        """Ops inside go to the outermost loop of the nest in which all of `index` is known."""
+        inner = scope = self.scope
+        if not scope.barrier and scope.block is not None:
+            blocks = [block_of(i) for i in index if type(i) is not int]
+            while not scope.barrier and scope.block is not None and scope.block not in blocks:
+                scope = scope.parent
+        self.scope = scope
+        try:
+            yield
+        finally:
+            self.scope = inner
+
+    @contextmanager
+    def inside(self, op: ir.Operation, block: ir.Block, *, loop: bool = False) -> Iterator[None]:
+        """Emit into a block of `op`, which was made at the current insertion point.
+
+        Args:
+          loop: the block is the body of a counted loop: see `at_home`.
+        """
         # While the region is open, its parents (up to the nest that shares their insertion point)
         # insert before `op`, so that what is hoisted dominates it.
         outer = self.scope
         changed = []
-        scope: _Scope | None = outer
+        scope: Scope | None = outer
         ip = outer.ip
         before = ir.InsertionPoint(op)
         while scope is not None and scope.ip is ip:
             changed.append(scope)
             scope.ip = before
             scope = scope.parent
-        self.scope = _Scope(ir.InsertionPoint(block), outer, False)
+        self.scope = Scope(ir.InsertionPoint(block), outer, False, block if loop else None)
         try:
             yield
         finally:
@@ -441,7 +439,7 @@ class ScalarBuilder:
         block = op.regions[0].blocks.append(self.index_type, *types)
         arguments = list(block.arguments)
         loop = Loop(op, arguments[0], arguments[1:])
-        with self.inside(op, block):
+        with self.inside(op, block, loop=True):
             yield loop
             self.effect("scf.yield", loop.yields)
         loop.results = list(op.results)

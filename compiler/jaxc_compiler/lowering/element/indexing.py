@@ -102,12 +102,13 @@ def gather(
     source = [0 if d in dropped else next(offsets) for d in range(len(shape))]
     for d, axis in zip(numbers.operand_batching_dims, numbers.start_indices_batching_dims):
         source[d] = batch[axis]
-    dtype, conditions = indices.aval.dtype, []
-    for component, d in enumerate(numbers.start_index_map):
-        limit = shape[d] - slice_sizes[d]
-        value = indices.at(b, (*batch, component))
-        source[d] = b.iadd(source[d], clamped_start(b, value, dtype, limit))
-        conditions.append(start_is_inside(b, value, dtype, limit))
+    conditions = []
+    limits = [shape[d] - slice_sizes[d] for d in numbers.start_index_map]
+    with b.at_home(batch):  # an index vector is read once for its window
+        starts = [_start(b, indices, (*batch, k), limit) for k, limit in enumerate(limits)]
+    for d, (start, inside) in zip(numbers.start_index_map, starts):
+        source[d] = b.iadd(source[d], start)
+        conditions.append(inside)
     fills = GatherScatterMode.from_any(mode) == GatherScatterMode.FILL_OR_DROP
     if not fills:
         return x.at(b, tuple(source)) if x.aval.size else b.constant(0, out_aval.dtype)
@@ -119,3 +120,14 @@ def gather(
     if not x.aval.size:
         return filled
     return b.select(b.all_of(conditions), x.at(b, tuple(source)), filled)
+
+
+def _start(b: ScalarBuilder, indices: Any, index: tuple[Index, ...], limit: int) -> Any:
+    """(the clamped start, whether it needed no clamping) of one component of an index vector."""
+    key = ("gather", indices, index, limit)
+    found = b.memo(key)
+    if found is None:
+        value, dtype = indices.at(b, index), indices.aval.dtype
+        inside = start_is_inside(b, value, dtype, limit)
+        found = b.scope.memo[key] = (clamped_start(b, value, dtype, limit), inside)
+    return found

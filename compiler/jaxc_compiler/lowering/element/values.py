@@ -94,13 +94,8 @@ class Memory:
         found = b.memo(key)
         if found is not None:
             return found
-        if any(type(i) is not int for i in index):
-            value = b.load(self.aval.dtype, self.ref, index)
-            b.scope.memo[key] = value
-            return value
-        with b.hoisted():
-            value = b.load(self.aval.dtype, self.ref, index)
-            b.scope.memo[key] = value
+        with b.at_home(index) if index else b.hoisted():
+            value = b.scope.memo[key] = b.load(self.aval.dtype, self.ref, index)
         return value
 
     def at_flat(self, b: ScalarBuilder, position: Index) -> Scalar:
@@ -140,10 +135,8 @@ class _Node:
         found = b.memo(key)
         if found is not None:
             return found
-        if index:
-            found = b.scope.memo[key] = self._evaluate(b, index)
-            return found
-        with b.hoisted():  # a scalar does not depend on the loops of this nest
+        # A scalar does not depend on the loops of this nest.
+        with b.at_home(index) if index else b.hoisted():
             found = b.scope.memo[key] = self._evaluate(b, index)
         return found
 
