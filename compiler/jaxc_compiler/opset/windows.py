@@ -1,8 +1,8 @@
 """Reductions over sliding windows, and the ops their derivatives need.
 
 Owns reduce_window (any scalar function), reduce_window_sum, _max and _min, and the two ops that
-take or add values where a window's extremum is: select_and_gather_add and select_and_scatter_add. Their
-`select_prim` is the name of the comparison, "ge" or "le". Imports NumPy and the op book only.
+take or add values where a window's extremum is: select_and_gather_add, select_and_scatter_add.
+Their `select_prim` is the name of the comparison, "ge" or "le". Imports NumPy and the op book only.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Indexed reads and writes: dynamic slices, gather, index_take.
 
-Owns the public functions and the rules of dynamic_slice, dynamic_update_slice and gather, but for two
-that are scatters: see `scatter.py`. Must not import jaxc.numpy.
+Owns the public functions and the rules of dynamic_slice, dynamic_update_slice and gather, but for
+two that are scatters: see `scatter.py`. Must not import jaxc.numpy.
 """
 
 from __future__ import annotations
