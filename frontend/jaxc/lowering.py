@@ -14,6 +14,10 @@ from typing import Any
 import numpy as np
 from jaxc.core.jaxpr import ClosedJaxpr, Jaxpr, JaxprEqn, Literal
 from jaxc.core.source import SourceInfo
+from jaxc.core.trace import eval_context
+from jaxc.expansions import EXPANSIONS
+from jaxc.transforms.api import make_jaxpr
+from jaxc.transforms.stages import ShapeDtypeStruct
 from jaxc_compiler import mlir
 from jaxc_compiler.dialects import definition, lax
 from jaxc_compiler.mlir import ir
@@ -105,8 +109,9 @@ class _Lowering:
         name = eqn.primitive.name
         if name in ERASED:
             return operands
-        if name in CALLS:
-            jaxpr, consts = _open(eqn.params[CALLS[name]])
+        if name in CALLS or name in EXPANSIONS:
+            inner = eqn.params[CALLS[name]] if name in CALLS else _expansion(eqn)
+            jaxpr, consts = _open(inner)
             return self.run(jaxpr, [*map(self.constant, consts), *operands])
         regions = lax.region_params(name)
         attributes = {
@@ -161,6 +166,17 @@ def _lower_region(closed_jaxpr: ClosedJaxpr | Jaxpr, region: ir.Region) -> None:
 
 def _open(jaxpr: ClosedJaxpr | Jaxpr) -> tuple[Jaxpr, Sequence[Any]]:
     return (jaxpr.jaxpr, jaxpr.consts) if isinstance(jaxpr, ClosedJaxpr) else (jaxpr, ())
+
+
+def _expansion(eqn: JaxprEqn) -> ClosedJaxpr:
+    """The program of simpler ops that computes an equation of a decomposition."""
+
+    def program(*operands: Any) -> Any:
+        return EXPANSIONS[eqn.primitive.name](*operands, **eqn.params)
+
+    with eval_context():
+        avals = [atom.aval for atom in eqn.invars]
+        return make_jaxpr(program)(*[ShapeDtypeStruct(a.shape, a.dtype) for a in avals])
 
 
 def _location(eqn: JaxprEqn) -> ir.Location:
