@@ -75,6 +75,21 @@ def igamma_grad_a_numpy(a: np.ndarray, x: np.ndarray) -> np.ndarray:
     return at_least_f32(gradient, a, x)
 
 
+def random_gamma_grad_numpy(a: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """d x / da at a fixed value of igamma(a, x): how a gamma variate moves with its parameter."""
+
+    def gradient(a: np.ndarray, x: np.ndarray) -> np.ndarray:
+        special = scipy_special()
+        a, x = np.broadcast_arrays(a.astype(np.float64), x.astype(np.float64))
+        log_density = special.xlogy(a - 1, x) - x - special.gammaln(a)
+        moved = -igamma_grad_a_numpy(a, x) * np.exp(-log_density)
+        # Near 0, igamma is x**a / gamma(a + 1) and its differences lose their digits.
+        near_zero = x * (special.psi(a + 1) - np.log(x)) / a
+        return np.where(x < 1e-6, np.where(x == 0, 0.0, near_zero), moved)
+
+    return at_least_f32(gradient, a, x)
+
+
 def regularized_incomplete_beta_numpy(a: np.ndarray, b: np.ndarray, x: np.ndarray) -> np.ndarray:
     return at_least_f32(lambda a, b, x: scipy_special().betainc(a, b, x), a, b, x)
 
@@ -113,6 +128,7 @@ _unary("bessel_i1e", from_scipy("i1e"))
 _nary("igamma", 2, from_scipy("gammainc"), (0.2, 4.0))
 _nary("igammac", 2, from_scipy("gammaincc"), (0.2, 4.0))
 _nary("igamma_grad_a", 2, igamma_grad_a_numpy, (0.2, 4.0))
+_nary("random_gamma_grad", 2, random_gamma_grad_numpy, (0.2, 4.0))
 _nary("polygamma", 2, polygamma_numpy, (0.5, 4.0))
 _nary("zeta", 2, from_scipy("zeta"), (1.2, 4.0))
 _nary("regularized_incomplete_beta", 3, regularized_incomplete_beta_numpy, (0.1, 0.9))

@@ -27,6 +27,7 @@ igamma_p = primitive("igamma")
 igammac_p = primitive("igammac")
 lgamma_p = primitive("lgamma")
 polygamma_p = primitive("polygamma")
+random_gamma_grad_p = primitive("random_gamma_grad")
 regularized_incomplete_beta_p = primitive("regularized_incomplete_beta")
 zeta_p = primitive("zeta")
 
@@ -74,6 +75,11 @@ def igammac(a: Any, x: Any) -> Any:
 def igamma_grad_a(a: Any, x: Any) -> Any:
     """The derivative of igamma with respect to a."""
     return igamma_grad_a_p.bind(a, x)
+
+
+def random_gamma_grad(a: Any, x: Any) -> Any:
+    """The derivative of a gamma variate `x` with respect to its parameter a."""
+    return random_gamma_grad_p.bind(a, x)
 
 
 def betainc(a: Any, b: Any, x: Any) -> Any:
@@ -164,7 +170,7 @@ ad.defjvp(
 )
 ad.defjvp2(bessel_i0e_p, lambda g, ans, x: mul(g, sub(bessel_i1e(x), mul(sign(x), ans))))
 ad.defjvp2(bessel_i1e_p, _bessel_i1e_jvp)
-for _prim in (igamma_grad_a_p, zeta_p):
+for _prim in (igamma_grad_a_p, random_gamma_grad_p, zeta_p):
     ad.primitive_jvps[_prim] = ad.Missing(f"Differentiation rule for '{_prim}' not implemented")
 
 for _prim in (
@@ -172,6 +178,7 @@ for _prim in (
 ):  # fmt: skip
     batching.defvectorized(_prim)
 for _prim in (
-    igamma_grad_a_p, igamma_p, igammac_p, polygamma_p, regularized_incomplete_beta_p, zeta_p
+    igamma_grad_a_p, igamma_p, igammac_p, polygamma_p, random_gamma_grad_p,
+    regularized_incomplete_beta_p, zeta_p,
 ):  # fmt: skip
     batching.defbroadcasting(_prim)

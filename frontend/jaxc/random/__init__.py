@@ -1,4 +1,4 @@
-"""Random numbers from keys (`jax.random`): pure functions, the same bits as JAX on every backend."""
+"""Random numbers from keys (`jax.random`): pure functions, bits as JAX's on every backend."""
 
 from jaxc.random.continuous import cauchy as cauchy
 from jaxc.random.continuous import double_sided_maxwell as double_sided_maxwell

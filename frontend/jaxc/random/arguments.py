@@ -74,5 +74,6 @@ def check_safe_to_cast(name: str, dtype: Any, *args: Any) -> None:
 
 
 def const(like: Any, value: Any) -> Any:
-    """A scalar of the dtype of `like`: in a jaxpr, a literal."""
-    return np.asarray(value, dtypes.dtype(like))[()]
+    """A scalar of the dtype of `like`, weak if it is: in a jaxpr, a literal."""
+    scalar = np.asarray(value, dtypes.dtype(like))[()]
+    return scalar.item() if dtypes.is_weakly_typed(like) else scalar

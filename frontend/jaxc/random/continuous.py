@@ -21,6 +21,8 @@ from jaxc.random.arguments import (
 from jaxc.random.keys import one_key, random_bits, split_key
 from jaxc.random.uniform import _uniform, normal, rademacher, uniform
 
+_ONE = np.float32(1)
+
 
 def _plain(name: str, key: Any, shape: Any, dtype: Any, out_sharding: Any) -> tuple[Any, Any, Any]:
     """Checked key, shape and dtype of a sampler without parameters."""
@@ -113,10 +115,11 @@ def _gumbel(key: Any, shape: Any, dtype: Any, mode: str) -> Any:
     if mode == "highest" and dtype == np.float32:
         return _gumbel_from_64_bits(key, shape)
     if mode in ("high", "highest"):
-        high, low = _uniform(key, 0.0, 1.0, shape=(2, *shape), dtype=dtype)
+        high, low = _uniform(key, minval=0.0, maxval=1.0, shape=(2, *shape), dtype=dtype)
         x = jnp.where(high >= 0.5, high, high + 2**-info.nmant * low + info.tiny)
         return -jnp.log(-jnp.log1p(-x))
-    return -jnp.log(-jnp.log(_uniform(key, info.tiny, 1.0, shape=shape, dtype=dtype)))
+    u = _uniform(key, minval=info.tiny, maxval=1.0, shape=shape, dtype=dtype)
+    return -jnp.log(-jnp.log(u))
 
 
 def _gumbel_from_64_bits(key: Any, shape: Any) -> Any:
@@ -204,7 +207,7 @@ def triangular(
 
 
 def lognormal(
-    key: Any, sigma: Any = np.float32(1), shape: Any = None, dtype: Any = None, *,
+    key: Any, sigma: Any = _ONE, shape: Any = None, dtype: Any = None, *,
     out_sharding: Any = None,
 ) -> Any:  # fmt: skip
     """Floats whose logarithm is normal of deviation `sigma`."""

@@ -82,8 +82,8 @@ def uniform(
 
 @nested_jit(static_argnames=("shape", "dtype"))
 def _uniform(key: Any, minval: Any, maxval: Any, shape: Any, dtype: Any) -> Any:
-    low = lax.broadcast_to_rank(lax.convert_element_type(minval, dtype), len(shape))
-    high = lax.broadcast_to_rank(lax.convert_element_type(maxval, dtype), len(shape))
+    low, high = lax.convert_element_type(minval, dtype), lax.convert_element_type(maxval, dtype)
+    low, high = lax.broadcast_to_rank(low, len(shape)), lax.broadcast_to_rank(high, len(shape))
     info = dtypes.finfo(dtype)
     drawn_width = 8 if info.nmant < 8 else info.bits
     uint = _UINTS[info.bits]
@@ -258,8 +258,9 @@ def _randint(key: Any, minval: Any, maxval: Any, shape: Any, dtype: Any) -> Any:
     minval, maxval = _as_integers(minval), _as_integers(maxval)
     largest = jnp.asarray(np.asarray(dtypes.iinfo(dtype).max, dtype))
     one_more = lax.gt(maxval, _clip_to(largest, maxval.dtype))
-    minval = lax.broadcast_to_rank(_clip_to(minval, dtype), len(shape))
-    maxval = lax.broadcast_to_rank(_clip_to(maxval, dtype), len(shape))
+    minval, maxval = _clip_to(minval, dtype), _clip_to(maxval, dtype)
+    minval = lax.broadcast_to_rank(minval, len(shape))
+    maxval = lax.broadcast_to_rank(maxval, len(shape))
     nbits = dtypes.iinfo(dtype).bits
     high_key, low_key = split_key(key)
     high, low = random_bits(high_key, nbits, shape), random_bits(low_key, nbits, shape)
