@@ -1,8 +1,8 @@
 """jaxc: JAX's programming model on an MLIR compiler.
 
-`import jaxc as jax` gives what `import jax` gives: transformations of pure functions of arrays. Eager
-operations run on NumPy kernels; `jit` compiles through MLIR to IREE. Neither MLIR nor IREE is loaded
-until something is compiled.
+`import jaxc as jax` gives what `import jax` gives: transformations of pure functions of arrays.
+Eager operations run on NumPy kernels; `jit` compiles through MLIR to IREE. Neither MLIR nor IREE is
+loaded until something is compiled.
 """
 
 import jaxc.core.source as _source
@@ -78,8 +78,8 @@ from jaxc import (  # noqa: E402
 )
 
 __all__ = [
-    "Array", "Device", "ShapeDtypeStruct", "ad_checkpoint", "block_until_ready", "check_tracer_leaks",
-    "checking_leaks", "checkpoint",
+    "Array", "Device", "ShapeDtypeStruct", "ad_checkpoint", "block_until_ready",
+    "check_tracer_leaks", "checking_leaks", "checkpoint",
     "checkpoint_policies", "clear_caches", "closure_convert", "config", "core",
     "custom_derivatives", "custom_gradient", "custom_jvp", "custom_vjp", "debug_infs", "debug_nans",
     "default_backend", "default_device", "default_matmul_precision", "default_prng_impl",
@@ -87,7 +87,7 @@ __all__ = [
     "ensure_compile_time_eval", "errors", "eval_shape", "flatten_util", "grad", "hessian", "jacfwd",
     "jacobian", "jacrev", "jit", "jvp", "lax", "linear_transpose", "linearize", "live_arrays",
     "local_device_count", "local_devices", "make_jaxpr", "named_call", "named_scope", "nn", "numpy",
-    "numpy_dtype_promotion", "numpy_rank_promotion", "ops", "pmap", "process_count", "process_index",
-    "process_indices", "random", "remat", "scipy", "sharding", "stages", "threefry_partitionable",
+    "numpy_dtype_promotion", "numpy_rank_promotion", "ops", "pmap", "process_count",
+    "process_index", "process_indices", "random", "remat", "scipy", "sharding", "stages", "threefry_partitionable",
     "transfer_guard", "tree", "tree_util", "typeof", "typing", "value_and_grad", "vjp", "vmap",
 ]  # fmt: skip

@@ -65,5 +65,6 @@ def _check(flat: Any, dtype: Any, size: int) -> None:
         )
     if dtypes.dtype(flat) != dtype:
         raise TypeError(
-            f"unravel function given array of dtype {dtypes.dtype(flat)}, but expected dtype {dtype}"
+            f"unravel function given array of dtype {dtypes.dtype(flat)}, "
+            f"but expected dtype {dtype}"
         )

@@ -104,7 +104,7 @@ def _physical_param(value: Any) -> Any:
     return value
 
 
-# ---- operations on key arrays, on the words they are made of -----------------------------------------
+# ---- operations on key arrays, on the words they are made of ---------------------------------
 
 
 def _last(eqn: JaxprEqn) -> int:

@@ -49,8 +49,8 @@ _F32 = np.dtype(np.float32)
 def rounded(ufunc: Callable[..., Any]) -> Kernel:
     """A kernel of a function that NumPy's float32 loop gives to 1-2 ulp only.
 
-    Arrays small enough to be looked at are computed in float64 and rounded once, which is the nearest
-    float32 nearly always, as XLA's results are; large ones take NumPy's fast loop.
+    Arrays small enough to be looked at are computed in float64 and rounded once, which is the
+    nearest float32 nearly always, as XLA's results are; large ones take NumPy's fast loop.
     """
 
     def kernel(x: np.ndarray, **params: Any) -> np.ndarray:

@@ -202,7 +202,7 @@ class AccuracyMode(enum.Enum):
 
 
 class Tolerance(NamedTuple):
-    """The error asked of a transcendental op: absolute, relative, and in units in the last place."""
+    """The error asked of a transcendental op: absolute, relative, in units in the last place."""
 
     atol: float = 0.0
     rtol: float = 0.0

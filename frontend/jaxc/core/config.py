@@ -1,6 +1,6 @@
 """Configuration flags under JAX's names: process-wide values with per-thread overrides.
 
-Imports nothing of jaxc. A flag is read as `config.x.value`-free attributes: `config.jax_enable_x64`.
+Imports nothing of jaxc. A flag is read as a plain attribute: `config.jax_enable_x64`.
 """
 
 from __future__ import annotations
@@ -70,8 +70,8 @@ class _Overrides(threading.local):
 class Config:
     """The flags; `jax.config`. Unknown names raise AttributeError, as JAX's do.
 
-    A flag is a plain attribute (every eager operation reads some) except while some thread overrides
-    it: then the attribute is taken away and `__getattr__` looks at the thread's overrides.
+    A flag is a plain attribute (every eager operation reads some) except while some thread
+    overrides it: then the attribute is taken away and `__getattr__` looks at the thread's overrides.
     """
 
     def __init__(self) -> None:

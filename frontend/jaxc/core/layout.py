@@ -13,7 +13,7 @@ WIDTH = 80
 
 
 class Doc:
-    """A piece of output: ("text", s), ("break", s), ("nest", n, doc), ("group", doc), ("cat", docs)."""
+    """A piece: ("text", s), ("break", s), ("nest", n, doc), ("group", doc) or ("cat", docs)."""
 
     __slots__ = ("body", "kind", "width")
 

@@ -116,9 +116,9 @@ class Primitive:
 def check_nans(name: str, outs: Any) -> None:
     """Raises FloatingPointError if a result of operation `name` holds a NaN (`jax_debug_nans`)."""
     for out in outs:
-        if isinstance(out, Array) and getattr(out.dtype, "kind", "") in "fc":
-            if np.isnan(np.asarray(out)).any():
-                raise FloatingPointError(f"invalid value (nan) encountered in {name}")
+        inexact = isinstance(out, Array) and getattr(out.dtype, "kind", "") in "fc"
+        if inexact and np.isnan(np.asarray(out)).any():
+            raise FloatingPointError(f"invalid value (nan) encountered in {name}")
 
 
 _PRIMITIVES: dict[str, Primitive] = {}

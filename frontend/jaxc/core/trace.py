@@ -44,7 +44,7 @@ class Trace:
 
 
 class Tracer:
-    """A value that a transformation follows. Behaves like an array (numpy/ attaches the methods)."""
+    """A value that a transformation follows; like an array (numpy/ attaches the methods)."""
 
     __array_priority__ = 1000
     __slots__ = ("__weakref__", "_trace")

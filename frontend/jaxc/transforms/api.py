@@ -1,4 +1,4 @@
-"""The transformations users call: `grad`, `jvp`, `vjp`, `linearize`, `vmap`, `make_jaxpr` and kin."""
+"""The transformations users call: `grad`, `jvp`, `vjp`, `linearize`, `vmap`, `make_jaxpr`, ..."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _flat_function(fun: Fun, tree: Any, found: list[Any]) -> Callable[..., list[
     return flat
 
 
-# ---- reverse mode ---------------------------------------------------------------------------------
+# ---- reverse mode ----------------------------------------------------------------------------
 
 
 def grad(
@@ -297,8 +297,8 @@ def vjp(fun: Fun, *primals: Any, has_aux: bool = False, reduce_axes: Sequence[An
     """The value of a function and its pullback.
 
     Returns:
-      `(value, pullback)`, or `(value, pullback, aux)` with `has_aux`; the pullback takes a cotangent
-      of the value and gives a tuple of cotangents of the primals.
+      `(value, pullback)`, or `(value, pullback, aux)` with `has_aux`; the pullback takes a
+      cotangent of the value and gives a tuple of cotangents of the primals.
 
     Example:
       >>> import jaxc as jax
@@ -321,7 +321,7 @@ def _check_primal(name: str, leaf: Any) -> None:
             f"Argument '{leaf}' of type {type(leaf)} is not a valid JAX type for {name}.") from None
 
 
-# ---- forward mode -----------------------------------------------------------------------------------
+# ---- forward mode ----------------------------------------------------------------------------
 
 
 def jvp(fun: Fun, primals: Any, tangents: Any, has_aux: bool = False) -> Any:
@@ -578,7 +578,7 @@ def _unravel(example: Any, x: Any, axis: int) -> Any:
     return tree_util.tree_unflatten(treedef, parts)
 
 
-# ---- vectorization ----------------------------------------------------------------------------------
+# ---- vectorization ---------------------------------------------------------------------------
 
 
 def vmap(
@@ -739,7 +739,7 @@ def pmap(
     return call
 
 
-# ---- looking at functions -----------------------------------------------------------------------------
+# ---- looking at functions --------------------------------------------------------------------
 
 
 def make_jaxpr(fun: Fun, static_argnums: Any = (), axis_env: Any = None,

@@ -22,7 +22,8 @@ from jaxc.transforms.ad import Missing
 from jaxc_compiler.opset.avals import ShapedArray
 
 __all__ = ["BatchTrace", "Missing", "batch_flat", "bdim_at_front", "broadcast", "defbroadcasting",
-           "defreducer", "defvectorized", "moveaxis", "not_mapped", "primitive_batchers"]  # fmt: skip
+           "defreducer", "defvectorized", "moveaxis", "not_mapped",
+           "primitive_batchers"]  # fmt: skip
 
 not_mapped = None
 Dim = Any  # the position of a batch axis, or not_mapped
@@ -253,7 +254,7 @@ def match_axis(size: int, dim: Dim, wanted: Any, x: Any) -> Any:
     return bdim_at(x, dim, size, wanted % ndim)
 
 
-# ---- rules by class of primitive -------------------------------------------------------------------
+# ---- rules by class of primitive -------------------------------------------------------------
 
 
 def defvectorized(prim: Primitive) -> None:

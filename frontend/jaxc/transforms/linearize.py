@@ -1,7 +1,7 @@
 """Linearization: the value of a function and the jaxpr of its derivative there.
 
-A JVP whose tangent arithmetic is recorded (see `partial_eval.SplitTrace`), whose primal arithmetic is
-done at once. Reverse mode transposes the recorded jaxpr.
+A JVP whose tangent arithmetic is recorded (see `partial_eval.SplitTrace`), whose primal arithmetic
+is done at once. Reverse mode transposes the recorded jaxpr.
 """
 
 from __future__ import annotations

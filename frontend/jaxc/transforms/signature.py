@@ -76,7 +76,7 @@ class Signature:
 
 
 class Static:
-    """A static value as part of a cache key: equal in value and in type (1, 1.0 and True differ)."""
+    """A static value in a cache key: equal in value and in type (1, 1.0 and True differ)."""
 
     __slots__ = ("value",)
 

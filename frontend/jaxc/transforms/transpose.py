@@ -16,8 +16,8 @@ def backward_pass(
 ) -> list[Any]:
     """Cotangents of `args` (Zero where nothing flows); linear ones are `UndefinedPrimal`s.
 
-    Equations that do not depend on linear arguments are evaluated forwards first. The cotangent of an
-    argument that is not linear is a Zero too.
+    Equations that do not depend on linear arguments are evaluated forwards first. The cotangent of
+    an argument that is not linear is a Zero too.
     """
     env: dict[Var, Any] = dict(zip(jaxpr.constvars, consts))
     linear: set[Var] = set()

@@ -41,7 +41,8 @@ def switch(index: Any, branches: Sequence[Callable[..., Any]], *operands: Any,
       operands: arguments of the branch.
 
     Raises:
-      TypeError: if the branches' results differ in structure or type, or index is no integer scalar.
+      TypeError: if the branches' results differ in structure or type, or index is no integer
+        scalar.
       ValueError: without branches.
 
     Example:
@@ -170,7 +171,7 @@ def _check_branches(name: str, i: int, tree: Any, other: Any, avals: Any, others
         )
 
 
-# ---- rules ----------------------------------------------------------------------------------------
+# ---- rules -----------------------------------------------------------------------------------
 
 
 def cond_impl(index: Any, *operands: Any, branches: Any) -> list[Any]:

@@ -162,7 +162,7 @@ def _as_bound(x: Any, dtype: Any, weak: bool) -> Any:
     )
 
 
-# ---- rules ----------------------------------------------------------------------------------------
+# ---- rules -----------------------------------------------------------------------------------
 
 
 def while_impl(
@@ -254,7 +254,7 @@ ad.primitive_jvps[while_p] = while_jvp
 
 
 def while_partial_eval(split: pe.SplitTrace, args: Any, params: dict) -> list[Any]:
-    """Carries that do not depend on unknowns are computed now; the unknown part runs the loop again.
+    """Carries that depend on no unknowns are computed now; the unknown part runs the loop again.
 
     So a while loop can be linearized, but not transposed.
     """

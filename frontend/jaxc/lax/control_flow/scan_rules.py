@@ -123,7 +123,7 @@ def _run_known(
     n_out = len(known.out_avals) - n_res
     invars = known.jaxpr.invars
     nc, nk = len(consts), len(init)
-    const_of = {v: c for v, c in zip(invars[:nc], consts)}
+    const_of = dict(zip(invars[:nc], consts))
     const_of.update(zip(known.jaxpr.constvars, known.consts))
     xs_of = dict(zip(invars[nc + nk :], xs))
     computed: list[int] = []

@@ -148,7 +148,7 @@ def _python_scan(f: Any, carry: Any, xs: Any, tree: Any, length: int, reverse: b
     return carry, stacked
 
 
-# ---- evaluation -----------------------------------------------------------------------------------
+# ---- evaluation ------------------------------------------------------------------------------
 
 
 def scan_impl(*args: Any, jaxpr: ClosedJaxpr, length: int, num_consts: int, num_carry: int,
