@@ -164,6 +164,8 @@ def _input(x, shape):
         "float16": "FLOAT_16",
         "float8_e4m3fn": "FLOAT_8_E4M3_FN",
         "float8_e5m2": "FLOAT_8_E5M2",
+        "float8_e4m3fnuz": "FLOAT_8_E4M3_FNUZ",
+        "float8_e5m2fnuz": "FLOAT_8_E5M2_FNUZ",
         "complex64": "COMPLEX_64",
         "complex128": "COMPLEX_128",
     }

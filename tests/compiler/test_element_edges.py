@@ -126,3 +126,14 @@ def test_conversions(old):
     for (_, out), got, want in zip(outputs, harness.run(outputs, [x], [aval]), wanted):
         wrong = np.nonzero(~accepted(got, want))[0]
         assert not len(wrong), (out, [(x[k], got[k], want[k]) for k in wrong[:4]])
+
+
+@pytest.mark.parametrize("name", ["e4m3fn", "e5m2", "e4m3fnuz", "e5m2fnuz"])
+def test_every_8_bit_float(name):
+    dtype = np.dtype(getattr(ml_dtypes, f"float8_{name}"))
+    x = np.arange(256, dtype=np.uint8).view(dtype)
+    wide = ShapedArray((256,), np.float32)
+    params = {"new_dtype": wide.dtype, "weak_type": False, "sharding": None}
+    make = lambda memories: apply("convert_element_type", memories, params, [wide])[0]  # noqa: E731
+    (got,) = harness.run([(make, wide)], [x])
+    np.testing.assert_array_equal(got, x.astype(np.float32))
