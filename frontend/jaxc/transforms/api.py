@@ -544,15 +544,32 @@ def _basis(tree: Any) -> Any:
     leaves, treedef = tree_util.tree_flatten(tree)
     avals = [get_aval(x) for x in leaves]
     total = sum(a.size for a in avals)
-    out, offset = [], 0
-    for aval in avals:
-        dtype = aval.dtype
-        block = np.zeros((total, aval.size), dtype)
-        block[offset + np.arange(aval.size), np.arange(aval.size)] = 1
-        offset += aval.size
-        block = block.reshape(total, *aval.shape)
-        out.append(wrap(block, aval.update(shape=block.shape)))
+    sizes = tuple(np.int64(a.size) for a in avals)
+    eye = _identity(total, dtypes.result_type(*(a.dtype for a in avals)))
+    blocks = primitive("split").bind(eye, sizes=sizes, axis=1)
+    out = []
+    for block, aval in zip(blocks, avals):
+        if len(aval.shape) != 1:
+            block = primitive("reshape").bind(
+                block, new_sizes=(total, *aval.shape), dimensions=None, sharding=None
+            )
+        out.append(_convert(block, aval.dtype))
     return tree_util.tree_unflatten(treedef, out)
+
+
+def _identity(n: int, dtype: Any) -> Any:
+    iota = functools.partial(
+        primitive("iota").bind, dtype=np.dtype(np.int32), shape=(n, n), sharding=None
+    )
+    rows, columns = iota(dimension=0), iota(dimension=1)
+    rows = primitive("add").bind(rows, np.int32(0))
+    return _convert(primitive("eq").bind(rows, columns), dtype)
+
+
+def _convert(x: Any, dtype: Any) -> Any:
+    return primitive("convert_element_type").bind(
+        x, new_dtype=np.dtype(dtype), weak_type=False, sharding=None
+    )
 
 
 def _unravel(example: Any, x: Any, axis: int) -> Any:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from jaxc.core.primitive import Primitive, primitive
 from jaxc.core.trace import (
     Trace,
@@ -209,7 +211,7 @@ def broadcast(x: Any, size: int, axis: int) -> Any:
     """A copy of x for every index of a new axis."""
     aval = get_aval(x)
     shape = (*aval.shape[:axis], size, *aval.shape[axis:])
-    dims = tuple(i for i in range(len(shape)) if i != axis)
+    dims = tuple(np.int64(i) for i in range(len(shape)) if i != axis)  # prints as JAX's
     return primitive("broadcast_in_dim").bind(
         x, shape=shape, broadcast_dimensions=dims, sharding=None
     )
@@ -311,7 +313,7 @@ def defreducer(prim: Primitive) -> None:
 
     def rule(args: Sequence[Any], dims: Sequence[Any], *, axes: Any, **params: Any) -> Any:
         dim = dims[0]
-        shifted = tuple(a + (a >= dim) for a in axes)
+        shifted = tuple(np.int64(a + (a >= dim)) for a in axes)  # prints as JAX's
         out_dim = dim - sum(a < dim for a in axes)
         out = prim.bind(*args, axes=shifted, **params)
         return (out, [out_dim] * len(out)) if prim.multiple_results else (out, out_dim)

@@ -1,0 +1,3 @@
+"""The cases are scripts that the test executes twice, not test modules."""
+
+collect_ignore = ["cases"]
