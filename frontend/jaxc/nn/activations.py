@@ -153,7 +153,6 @@ def selu(x: Any) -> Any:
     return scale * elu(x, alpha)
 
 
-@nested_jit(static_argnames=("approximate",))
 def gelu(x: Any, approximate: bool = True) -> Any:
     """x times the normal distribution function.
 
@@ -339,8 +338,9 @@ def _one_hot(x: Any, num_classes: int, *, dtype: Any, axis: Any) -> Any:
         raise ValueError(f"axis {axis} is out of bounds for array of dimension {ndim}")
     shape = [1] * x.ndim
     shape.insert(axis % ndim, num_classes)
+    expanded = lax.expand_dims(x, (axis,))
     classes = lax.broadcasted_iota(x.dtype, shape, axis % ndim)
-    return (lax.expand_dims(x, (axis,)) == classes).astype(dtype)
+    return (expanded == classes).astype(dtype)
 
 
 tanh = jnp.tanh
