@@ -74,6 +74,8 @@ def op_name(name: str, operands: int, results: int) -> str:
     """The full name of an op of ours at an arity, defined if it was not yet.
 
     Example:
+      >>> from jaxc_compiler.dialects import lax
+      >>> lax.load()
       >>> op_name("lax.concatenate", 3, 1)
       'lax.concatenate_3to1'
     """
