@@ -107,7 +107,11 @@ def _convert_scalar(x: Any, dtype: Any, weak_type: bool) -> Any:
             return kind(x)
     elif type(x) is int and dtype.kind in "iu":
         return wrap_int(x, dtype)
-    value = np.asarray(x).astype(dtype) if type(x) is complex else np.asarray(x, dtype)
+    if type(x) is complex or (type(x) is float and dtype.kind in "iu"):
+        with np.errstate(invalid="ignore"):  # -inf as the initial value of an integer maximum
+            value = np.asarray(x).astype(dtype)
+    else:
+        value = np.asarray(x, dtype)
     if weak_type:
         return Array(value, get_aval(value).update(weak_type=True))
     return value[()]
