@@ -12,6 +12,8 @@ from typing import Any
 
 # A value used at several places is stored when one element costs at least this much.
 EXPENSIVE = 8.0
+# LLVM unrolls no loop whose body costs more: the code would grow, not the speed.
+UNROLLED_EXPRESSION = 8.0
 # An expensive operand of a sum is stored first if it stays in the nearer caches.
 STAGED_BYTES = 128 * 1024
 # No expression may grow larger than this: the code would, and so would what is computed twice.

@@ -9,8 +9,8 @@ from typing import Any
 
 from jaxc_compiler import mlir
 from jaxc_compiler.dialects import kernel as kernel_dialect
-from jaxc_compiler.lowering import element  # noqa: F401  registers the element rules
-from jaxc_compiler.lowering.kernel import (  # noqa: F401  each registers its lowerings
+from jaxc_compiler.lowering import element
+from jaxc_compiler.lowering.kernel import (
     arg_reduction,
     contraction,
     control_flow,

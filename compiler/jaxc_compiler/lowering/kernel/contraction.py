@@ -279,6 +279,7 @@ class Dot:
         zero = b.op("vector.broadcast", type_, [b.constant(0.0, self.dtype)])
         steps, rest = divmod(self.depth, chains)
         with b.for_(0, steps, 1, [zero] * (height * chains)) as loop:
+            self.k.keep_rolled(loop)
             yields = list(loop.args)
             for chain in range(chains):
                 depth = b.iadd(b.imul(loop.index, chains), chain)
@@ -391,6 +392,7 @@ class Dot:
             return b.op("vector.load", type_, [operand.view.buffer.ref, place])
 
         with b.for_(0, steps, 1, [zero] * len(columns)) as loop:
+            self.k.keep_rolled(loop)
             depth = b.iadd(b.imul(loop.index, width), start)
             left = load(self.lhs, row, depth)
             loop.yields = [

@@ -7,11 +7,11 @@ and the loops that do it. Knows no op; the op lowerings call it. Lazy arrays are
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
 from jaxc_compiler import cost
 from jaxc_compiler.lowering.element.base import Index, Scalar, ScalarBuilder
 from jaxc_compiler.lowering.element.values import POINTWISE, Lazy, Scalars, Splat
@@ -38,6 +38,7 @@ class Kernel:
         self.uses: dict[Buffer, int] = {}
         self.locks: dict[Buffer, int] = {}
         self.packs: dict[Any, Any] = {}
+        self._rolled: ir.Attribute | None = None
         self._taken: list[list[Buffer]] = [[]]
         self._costs: dict[Any, float] = {}
         self._flat: dict[Any, bool] = {}
@@ -150,16 +151,28 @@ class Kernel:
     # Loops.
 
     @contextmanager
-    def loops(self, shape: Sequence[int]) -> Iterator[tuple[Index, ...]]:
-        """A loop nest over `shape`, yielding the index; unit dimensions get no loop."""
+    def loops(self, shape: Sequence[int], rolled: bool = False) -> Iterator[tuple[Index, ...]]:
+        """A loop nest over `shape`, yielding the index; unit dimensions get no loop.
+
+        Args:
+          rolled: the body is large: see `keep_rolled`.
+        """
         if not shape:
             yield ()
         elif shape[0] == 1:
-            with self.loops(shape[1:]) as rest:
+            with self.loops(shape[1:], rolled) as rest:
                 yield (0, *rest)
         else:
-            with self.b.for_(0, shape[0]) as loop, self.loops(shape[1:]) as rest:
+            with self.b.for_(0, shape[0]) as loop, self.loops(shape[1:], rolled) as rest:
+                if rolled:
+                    self.keep_rolled(loop)
                 yield (loop.index, *rest)
+
+    def keep_rolled(self, loop: Any) -> None:
+        """Tell LLVM not to unroll a loop whose body is large already: it would only take time."""
+        if self._rolled is None:
+            self._rolled = ir.Attribute.parse("#llvm.loop_annotation<unroll = <disable = true>>")
+        loop.op.attributes["llvm.loop_annotation"] = self._rolled
 
     def commit(self, pairs: Sequence[tuple[Any, View]]) -> None:
         """Store arrays, as if all were computed before any is stored."""
@@ -202,13 +215,15 @@ class Kernel:
 
     def _store_group(self, shape: tuple[int, ...], group: list[tuple[Any, View]]) -> None:
         b = self.b
+        rolled = sum(self.cost(array) for array, _ in group) > cost.UNROLLED_EXPRESSION
         if all(self.is_flat(array) for array, _ in group):
-            with b.nest(), self.loops((int(np.prod(shape, dtype=np.int64)),)) as (position,):
+            size = math.prod(shape)
+            with b.nest(), self.loops((size,), rolled) as (position,):
                 values = [array.at_flat(b, position) for array, _ in group]
                 for value, (_, dest) in zip(values, group):
                     dest.store_flat(b, position, value)
             return
-        with b.nest(), self.loops(shape) as index:
+        with b.nest(), self.loops(shape, rolled) as index:
             values = [array.at(b, index) for array, _ in group]
             for value, (_, dest) in zip(values, group):
                 dest.store(b, index, value)
