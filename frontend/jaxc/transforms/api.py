@@ -577,21 +577,14 @@ def _unravel(example: Any, x: Any, axis: int) -> Any:
     leaves, treedef = tree_util.tree_flatten(example)
     shape = get_aval(x).shape
     axis %= len(shape)
-    parts, offset = [], 0
-    for leaf in leaves:
-        aval = get_aval(leaf)
-        starts = tuple(offset if i == axis else 0 for i in range(len(shape)))
-        limits = tuple(offset + aval.size if i == axis else n for i, n in enumerate(shape))
-        piece = x
-        if aval.size != shape[axis]:
-            piece = primitive("slice").bind(
-                x, start_indices=starts, limit_indices=limits, strides=None
-            )
+    avals = [get_aval(leaf) for leaf in leaves]
+    sizes = tuple(np.int64(a.size) for a in avals)
+    parts = []
+    for piece, aval in zip(primitive("split").bind(x, sizes=sizes, axis=axis), avals):
         new = (*shape[:axis], *aval.shape, *shape[axis + 1 :])
         if new != get_aval(piece).shape:
             piece = primitive("reshape").bind(piece, new_sizes=new, dimensions=None, sharding=None)
         parts.append(piece)
-        offset += aval.size
     return tree_util.tree_unflatten(treedef, parts)
 
 
