@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from jaxc_compiler.lowering import element  # noqa: F401  registers the element rules
-from jaxc_compiler.lowering.linalg import (  # noqa: F401  they register their lowerings
+from jaxc_compiler.lowering import element
+from jaxc_compiler.lowering.linalg import (
     contraction,
     control_flow,
     indexing,
     reduction,
     shape,
     sorting,
+    windows,
 )
 from jaxc_compiler.lowering.linalg.base import lower_block
 from jaxc_compiler.mlir import ir

@@ -43,16 +43,31 @@ def lower_scatter(
         return [operands[0]]
     places = _Places(e, dimension_numbers, mode, operand, operands[1], indices_aval, updates_aval)
     count, size = updates_aval.size, operand.size
-    flat = _reshape(e, operands[0], operand, (size,))
+    flat = reshape(e, operands[0], operand, (size,))
     slots = e.insert(flat, e.full(ShapedArray((size + 1,), operand.dtype), 0), [0])
-    updates = _reshape(e, operands[2], updates_aval, (count,))
-    where = _reshape(e, places.compute(), ShapedArray(updates_aval.shape, np.int32), (count, 1))
-    slots = _scatter(e, KINDS[name], operand.dtype, updates, where, slots, unique_indices)
-    flat = e.slice(slots, ShapedArray((size,), operand.dtype), [0])
-    return [_reshape(e, flat, ShapedArray((size,), operand.dtype), operand.shape)]
+    updates = reshape(e, operands[2], updates_aval, (count,))
+    where = reshape(e, places.compute(), ShapedArray(updates_aval.shape, np.int32), (count, 1))
+    unique = unique_indices
+    return [scatter_flat(e, KINDS[name], operand, updates, where, slots, unique)]
 
 
-def _reshape(e: Emitter, value: ir.Value, aval: ShapedArray, shape: tuple) -> ir.Value:
+def scatter_flat(
+    e: Emitter,
+    kind: str | None,
+    out: ShapedArray,
+    updates: ir.Value,
+    where: ir.Value,
+    slots: ir.Value,
+    unique: bool,
+) -> ir.Value:
+    """Combine updates into a flat array that has one slot more than `out`, which is dropped."""
+    slots = _scatter(e, kind, out.dtype, updates, where, slots, unique)
+    flat = ShapedArray((out.size,), out.dtype)
+    return reshape(e, e.slice(slots, flat, [0]), flat, out.shape)
+
+
+def reshape(e: Emitter, value: ir.Value, aval: ShapedArray, shape: tuple) -> ir.Value:
+    """The array under another shape."""
     return e.lax("reshape", (value, aval), new_sizes=shape, dimensions=None, sharding=None)[0]
 
 
