@@ -182,7 +182,9 @@ def tan(m: Any, z: Complex) -> Complex:
 
 
 def logistic(m: Any, z: Complex) -> Complex:
-    grown = exp(m, neg(m, z))
+    # Beyond the limit the result vanishes, and exp would give inf * 0 = NaN.
+    limit = 709.0 if m.bits == 64 else 88.0
+    grown = exp(m, Complex(m.min(m.neg(z.re), limit), m.neg(z.im)))
     return reciprocal(m, Complex(m.add(grown.re, 1.0), grown.im))
 
 
