@@ -13,7 +13,10 @@ from jaxc_compiler import mlir, reference
 
 def module_of(function: Callable[..., Any], *arguments: np.ndarray) -> Any:
     """The `lax` module that a Python function is traced to."""
-    return lower_jaxpr(jaxc.make_jaxpr(function)(*arguments), embed_constants=True)
+    module = lower_jaxpr(jaxc.make_jaxpr(function)(*arguments), embed_constants=True)
+    with mlir.LOCK, mlir.CONTEXT:
+        assert module.operation.verify()
+    return module
 
 
 def run_pass(run: Callable, module: Any) -> str:
