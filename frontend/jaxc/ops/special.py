@@ -8,7 +8,7 @@ import numpy as np
 from jaxc import lax
 from jaxc import numpy as jnp
 from jaxc.core import dtypes
-from jaxc.numpy.promotion import check_arraylike, promote_dtypes_inexact
+from jaxc.numpy.promotion import check_arraylike, promote_dtypes_inexact, promote_shapes
 
 
 def logsumexp(
@@ -40,6 +40,7 @@ def logsumexp(
         (a,) = promote_dtypes_inexact(jnp.asarray(a))
     else:
         a, b = promote_dtypes_inexact(jnp.asarray(a), jnp.asarray(b))
+        a, b = promote_shapes("logsumexp", a, b)
         a = jnp.where(b != 0, a, -np.inf)
     axes = _axes(axis, a.ndim)
     largest = jnp.max(a.real, axis=axes, keepdims=keepdims, where=where, initial=-np.inf)

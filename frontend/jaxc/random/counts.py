@@ -256,4 +256,4 @@ def multinomial(
     ratios = p / jnp.where(left == 0, 1, left)
     keys = split_key(key, ratios.shape[0])
     _, counts = lax.scan(draw, n, (ratios, keys), unroll=unroll)
-    return jnp.moveaxis(counts, 0, -1).astype(n.dtype if dtype is None else dtype)
+    return jnp.moveaxis(counts, 0, -1).astype(float if dtype is None else dtype)

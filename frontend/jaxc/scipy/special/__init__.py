@@ -1,15 +1,15 @@
 """Special functions (`jax.scipy.special`)."""
 
-from jaxc.nn.activations import log_softmax as log_softmax
-from jaxc.nn.activations import softmax as softmax
 from jaxc.ops.special import logsumexp as logsumexp
 from jaxc.scipy.special.entropies import boxcox as boxcox
 from jaxc.scipy.special.entropies import boxcox1p as boxcox1p
 from jaxc.scipy.special.entropies import entr as entr
 from jaxc.scipy.special.entropies import expit as expit
 from jaxc.scipy.special.entropies import kl_div as kl_div
+from jaxc.scipy.special.entropies import log_softmax as log_softmax
 from jaxc.scipy.special.entropies import logit as logit
 from jaxc.scipy.special.entropies import rel_entr as rel_entr
+from jaxc.scipy.special.entropies import softmax as softmax
 from jaxc.scipy.special.entropies import xlog1py as xlog1py
 from jaxc.scipy.special.entropies import xlogy as xlogy
 from jaxc.scipy.special.gammas import beta as beta

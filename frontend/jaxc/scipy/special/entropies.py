@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from jaxc import lax
 from jaxc import numpy as jnp
+from jaxc.nn import activations
 from jaxc.scipy.special.gammas import const, inexact_args, real_args
 from jaxc.transforms.custom_derivatives import custom_jvp
 
@@ -105,3 +106,13 @@ def _power_transform(log_x: Any, lmbda: Any) -> Any:
     is_zero = lmbda == 0
     divisor = jnp.where(is_zero, jnp.ones_like(lmbda), lmbda)
     return jnp.where(is_zero, log_x, jnp.expm1(divisor * log_x) / divisor)
+
+
+def softmax(x: Any, /, *, axis: Any = None) -> Any:
+    """exp(x) / sum(exp(x)) over all axes, or the given ones."""
+    return activations.softmax(x, axis=axis)
+
+
+def log_softmax(x: Any, /, *, axis: Any = None) -> Any:
+    """log(softmax(x)) over all axes, or the given ones."""
+    return activations.log_softmax(x, axis=axis)

@@ -9,7 +9,7 @@ from jaxc import lax
 from jaxc import numpy as jnp
 from jaxc.core import dtypes
 from jaxc.core.trace import concrete_or_error
-from jaxc.numpy.promotion import check_arraylike, promote_dtypes_inexact
+from jaxc.numpy.promotion import check_arraylike, promote_dtypes_inexact, promote_shapes
 from jaxc.transforms.custom_derivatives import custom_jvp
 
 
@@ -22,9 +22,9 @@ def real_args(name: str, *args: Any) -> list[Any]:
 
 
 def inexact_args(name: str, *args: Any) -> list[Any]:
-    """The arguments as arrays of one floating or complex dtype."""
+    """The arguments as arrays of one floating or complex dtype, ready to be broadcast."""
     check_arraylike(name, *args)
-    return promote_dtypes_inexact(*[jnp.asarray(arg) for arg in args])
+    return promote_shapes(name, *promote_dtypes_inexact(*[jnp.asarray(arg) for arg in args]))
 
 
 def const(like: Any, value: Any) -> Any:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from jaxc.scipy.linalg import solve_triangular
-
 import numpy as np
 from jaxc import lax
 from jaxc import numpy as jnp
+from jaxc.scipy.linalg import solve_triangular
 from jaxc.scipy.special.gammas import real_args
 
 
