@@ -5,7 +5,8 @@ IREE's own `HalBufferView`; nothing wraps it, because the call path pays for eve
 
 Facts this rests on: kernels load with 64-byte aligned vector moves, so unaligned memory must be
 copied; DLPack import keeps the array alive and checks the alignment, whereas
-`import_host_allocation` does neither; `map()` keeps the buffer alive for as long as the view.
+`import_host_allocation` does neither. A mapping keeps its buffer alive, so it must be the base of the
+array: `mapping.asarray()` ties it to the array object it returns, and views of that array dangle.
 """
 
 from __future__ import annotations
@@ -130,11 +131,9 @@ def to_numpy(
     `int32`.
     """
     if device is not None and not device.is_host:
-        array = DeviceArray(device.hal, buffer).to_host()
+        array = np.array(DeviceArray(device.hal, buffer).to_host())  # a copy: it ends in asarray()
         return array if array.dtype == dtype else array.view(dtype)
-    if dtype in _CARRIERS:
-        return buffer.map().asarray(shape, _CARRIERS[dtype]).view(dtype)
-    return buffer.map().asarray(shape, dtype)
+    return np.ndarray(shape, dtype, buffer.map())
 
 
 def _aligned_copy(array: np.ndarray) -> np.ndarray:

@@ -87,6 +87,24 @@ def test_result_view_outlives_everything_else(double):
     np.testing.assert_array_equal(view, 2 * np.arange(10, dtype=np.float32))
 
 
+@pytest.mark.parametrize("shape", [(10,), (2, 5), ()])
+def test_views_of_a_result_keep_its_memory(double, shape):
+    """A view of a view has the first array's base, not the array itself."""
+    run = executable.load(double)
+    views = []
+    for number in range(50):
+        made = buffer.to_device(np.full(10, number, np.float32))
+        (result,) = run([made])
+        whole = buffer.to_numpy(result, (10,), np.dtype(np.float32))
+        views.append(whole.view()[: int(np.prod(shape))].reshape(shape))
+        del made, result, whole
+    gc.collect()
+    junk = [np.full(10, -1, np.float32) for _ in range(5000)]  # reuses what was freed
+    for number, view in enumerate(views):
+        assert (view == 2 * number).all()
+    del junk
+
+
 def test_donated_argument_is_released_while_the_interpreter_lock_is_not_held(compile_mlir):
     kind = f"tensor<{LARGE}xf32>"
     run = executable.load(
