@@ -120,9 +120,12 @@ def reduce_window_numpy(*operands, consts, jaxpr, **params):
     views = [_windows(x, init, **params) for x, init in zip(operands[:count], operands[count:])]
     shape = views[0].shape[:ndim]
     folded = [np.broadcast_to(init, shape) for init in operands[count:]]
+    inside = _windows(np.ones(operands[0].shape, np.bool_), False, **params)
     for place in np.ndindex(*views[0].shape[ndim:]):
         elements = [view[(..., *place)] for view in views]
-        folded = evaluate_elementwise(jaxpr, consts, *folded, *elements)
+        joined = evaluate_elementwise(jaxpr, consts, *folded, *elements)
+        # Padding and holes do not take part.
+        folded = [np.where(inside[(..., *place)], a, b) for a, b in zip(joined, folded)]
     return [np.array(part, view.dtype, order="C") for part, view in zip(folded, views)]
 
 

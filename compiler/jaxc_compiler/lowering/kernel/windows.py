@@ -37,6 +37,7 @@ class Windows:
         self.sizes = tuple(params["window_dimensions"])
         self.strides = tuple(params["window_strides"])
         self.low = [low for low, _ in params["padding"]]
+        self.high = [high for _, high in params["padding"]]
         self.dilation = tuple(params.get("window_dilation") or (1,) * rank)
 
     def position(self, b: ScalarBuilder, dim: int, out: Index, inside: Index) -> Index:
@@ -44,9 +45,13 @@ class Windows:
         start = b.iadd(b.imul(out, self.strides[dim]), b.imul(inside, self.dilation[dim]))
         return b.isub(start, self.low[dim])
 
+    def is_plain(self, dim: int) -> bool:
+        """Whether windows along a dimension are single elements of the operand."""
+        return self.sizes[dim] == 1 and self.low[dim] == 0 and self.high[dim] <= 0
+
     def fits(self, b: ScalarBuilder, dim: int, position: Index) -> Any:
         """Whether an index is inside the operand."""
-        if self.sizes[dim] == 1 and self.low[dim] == 0:
+        if self.is_plain(dim):
             return True
         above = b.icmp("ge", position, 0)
         return b.all_of([above, b.icmp("lt", position, self.shape[dim])])
@@ -125,7 +130,7 @@ def _range(
     b: ScalarBuilder, windows: Windows, dim: int, size: int, inside: Index
 ) -> tuple[Index, Index]:
     """The result indices along a dimension whose window element is inside the operand."""
-    if windows.sizes[dim] == 1 and windows.low[dim] == 0 and windows.strides[dim] == 1:
+    if windows.is_plain(dim) and windows.strides[dim] == 1:
         return 0, size
     stride = windows.strides[dim]
     # low - inside * dilation <= out * stride < low - inside * dilation + n
@@ -149,21 +154,21 @@ def lower_general_reduce_window(k: Kernel, call: Call) -> list[Any]:
     windows = Windows(shape, params)
     block = call.op.regions[0].blocks[0]
 
-    def element(array: Any, index: Sequence[Index], init: Scalar) -> Scalar:
+    def step(carried: list[Scalar], index: Sequence[Index]) -> list[Scalar]:
         fits = [windows.fits(b, d, i) for d, i in enumerate(index)]
         fits += [b.icmp("eq", b.imod(b.imax(i, 0), d), 0) for i, d in zip(index, dilation)]
-        at = []
-        for i, d, n in zip(index, dilation, array.aval.shape):
-            at.append(b.idiv(b.imin(b.imax(i, 0), (n - 1) * d), d))
-        return b.select(b.all_of(fits), array.at(b, tuple(at)), init)
-
-    def step(carried: list[Scalar], index: Sequence[Index]) -> list[Scalar]:
-        values = [*carried, *(element(x, index, i) for x, i in zip(arrays, inits))]
+        at = tuple(
+            b.idiv(b.imin(b.imax(i, 0), (n - 1) * d), d)
+            for i, d, n in zip(index, dilation, arrays[0].aval.shape)
+        )
+        values = [*carried, *(x.at(b, at) for x in arrays)]
         arguments = [Scalars(scalar_aval(d), v) for d, v in zip(dtypes * 2, values)]
         with b.nest():
-            return lower_block(
+            joined = lower_block(
                 k, block, arguments, [None] * half, lambda out: [k.scalar(x) for x in out]
             )
+        inside = b.all_of(fits)  # padding and holes do not take part
+        return [b.select(inside, new, old) for new, old in zip(joined, carried)]
 
     with b.nest(), k.loops(call.out_avals[0].shape) as out:
         values = _fold(b, windows.sizes, dtypes, inits, lambda carried, inside: step(
