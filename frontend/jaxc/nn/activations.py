@@ -19,7 +19,7 @@ from jaxc.numpy.promotion import (
     promote_dtypes_inexact,
 )
 from jaxc.ops.special import logsumexp
-from jaxc.transforms.custom_derivatives import custom_jvp
+from jaxc.transforms.custom_jvp import custom_jvp
 from jaxc.transforms.jit import jnp_jit
 
 

@@ -44,6 +44,16 @@ _ERF_INV_FAR = (
     -0.0076224613, 0.00943887047, 1.00167406, 2.83297682,
 )  # fmt: skip
 
+_LOG1P_TOP = (
+    4.5270000862445199635215e-5, 4.9854102823193375972212e-1, 6.5787325942061044846969,
+    2.9911919328553073277375e1, 6.0949667980987787057556e1, 5.7112963590585538103336e1,
+    2.0039553499201281259648e1,
+)  # fmt: skip
+_LOG1P_BOTTOM = (
+    1.0, 1.5062909083469192043167e1, 8.3047565967967209469434e1, 2.2176239823732856465394e2,
+    3.0909872225312059774938e2, 2.1642788614495947685003e2, 6.0118660497603843919306e1,
+)  # fmt: skip
+
 
 def _split(m: Any, x: Scalar) -> tuple[Scalar, Scalar]:
     """(bits whose low part is n, r): x = n log(2) + r."""
@@ -146,8 +156,23 @@ def erf(m: Any, x: Scalar) -> Scalar:
     return m.min(m.max(ratio, -1.0), 1.0)
 
 
+def _log1p_cephes(m: Any, x: Scalar) -> Scalar:
+    """log(1 + x) for x in (-1, 0], rounded as XLA's on a CPU: random normals show the last bit."""
+    square = m.mul(x, x)
+    ratio = m.div(m.poly(x, _LOG1P_TOP), m.poly(x, _LOG1P_BOTTOM))
+    small = m.add(x, m.fma(square, -0.5, m.mul(m.mul(x, square), ratio)))
+    k, _, f = _log_parts(m, m.add(x, 1.0))
+    z = m.mul(f, f)
+    cube = m.mul(z, f)
+    high, middle, low = (m.poly(f, _LOG_POLY[i : i + 3]) for i in (0, 3, 6))
+    p = m.fma(m.fma(high, cube, middle), cube, low)
+    tail = m.fma(p, cube, m.mul(k, -2.12194440e-4))
+    log = m.fma(k, 0.693359375, m.add(m.fma(z, -0.5, f), tail))
+    return m.select(m.lt(m.abs(x), 0.41421356797218323), small, log)
+
+
 def erf_inv(m: Any, x: Scalar) -> Scalar:
-    w = m.neg(log1p(m, m.neg(m.mul(x, x))))
+    w = m.neg(_log1p_cephes(m, m.neg(m.mul(x, x))))
     near = m.lt(w, 5.0)
     t = m.select(near, m.sub(w, 2.5), m.sub(m.sqrt(w), 3.0))
     p = m.select(near, _ERF_INV_NEAR[0], _ERF_INV_FAR[0])

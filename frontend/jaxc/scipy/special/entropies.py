@@ -9,7 +9,7 @@ from jaxc import lax
 from jaxc import numpy as jnp
 from jaxc.nn import activations
 from jaxc.scipy.special.gammas import const, inexact_args, real_args
-from jaxc.transforms.custom_derivatives import custom_jvp
+from jaxc.transforms.custom_jvp import custom_jvp
 
 
 def expit(x: Any) -> Any:

@@ -10,7 +10,7 @@ from jaxc import numpy as jnp
 from jaxc.core import dtypes
 from jaxc.core.trace import concrete_or_error
 from jaxc.numpy.promotion import check_arraylike, promote_dtypes_inexact, promote_shapes
-from jaxc.transforms.custom_derivatives import custom_jvp
+from jaxc.transforms.custom_jvp import custom_jvp
 
 
 def real_args(name: str, *args: Any) -> list[Any]:

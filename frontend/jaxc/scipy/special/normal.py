@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from jaxc import lax
 from jaxc import numpy as jnp
-from jaxc.transforms.custom_derivatives import custom_jvp
+from jaxc.transforms.custom_jvp import custom_jvp
 
 _FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 # Below `lower` the series is used, above `upper` log(1 + y) = y.
