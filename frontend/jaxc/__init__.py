@@ -40,7 +40,8 @@ from jaxc.transforms.api import (
     vjp,
     vmap,
 )
-from jaxc.transforms.custom_derivatives import custom_gradient, custom_jvp, custom_vjp
+from jaxc.transforms.custom_jvp import custom_jvp
+from jaxc.transforms.custom_vjp import custom_gradient, custom_vjp
 from jaxc.transforms.jit import clear_caches, jit
 from jaxc.transforms.remat import checkpoint, checkpoint_policies
 from jaxc.transforms.stages import ShapeDtypeStruct

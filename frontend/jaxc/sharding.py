@@ -8,7 +8,6 @@ from collections import OrderedDict
 from typing import Any
 
 import numpy as np
-
 from jaxc.core.devices import SingleDeviceSharding
 
 __all__ = ["Mesh", "NamedSharding", "PartitionSpec", "Sharding", "SingleDeviceSharding"]
@@ -63,10 +62,12 @@ class Mesh:
         self.devices = np.array(devices, dtype=object)
         self.axis_names = (axis_names,) if isinstance(axis_names, str) else tuple(axis_names)
         if self.devices.ndim != len(self.axis_names):
-            raise ValueError("Mesh requires the ndim of its first argument (`devices`) to equal "
-                             "the length of its second argument (`axis_names`), but got "
-                             f"devices.ndim == {self.devices.ndim} and len(axis_names) == "
-                             f"{len(self.axis_names)}.")
+            raise ValueError(
+                "Mesh requires the ndim of its first argument (`devices`) to equal "
+                "the length of its second argument (`axis_names`), but got "
+                f"devices.ndim == {self.devices.ndim} and len(axis_names) == "
+                f"{len(self.axis_names)}."
+            )
         if len(set(self.axis_names)) != len(self.axis_names):
             raise ValueError(f"Mesh axis names must be unique, got {self.axis_names}")
 
@@ -89,8 +90,11 @@ class Mesh:
         return None
 
     def __eq__(self, other: object) -> bool:
-        return (isinstance(other, Mesh) and self.axis_names == other.axis_names
-                and np.array_equal(self.devices, other.devices))
+        return (
+            isinstance(other, Mesh)
+            and self.axis_names == other.axis_names
+            and np.array_equal(self.devices, other.devices)
+        )
 
     def __hash__(self) -> int:
         return hash((self.axis_names, tuple(self.devices.flat)))
@@ -114,8 +118,9 @@ class NamedSharding(Sharding):
         for entry in spec:
             for name in entry if isinstance(entry, tuple) else (entry,):
                 if isinstance(name, str) and name not in mesh.axis_names:
-                    raise ValueError(f"Resource axis: {name} of {spec} is not found in mesh: "
-                                     f"{mesh.axis_names}.")
+                    raise ValueError(
+                        f"Resource axis: {name} of {spec} is not found in mesh: {mesh.axis_names}."
+                    )
 
     @property
     def device_set(self) -> set[Any]:
@@ -126,8 +131,9 @@ class NamedSharding(Sharding):
         return self.mesh.size == 1 or all(entry is None for entry in self.spec)
 
     def __eq__(self, other: object) -> bool:
-        return (isinstance(other, NamedSharding) and self.mesh == other.mesh
-                and self.spec == other.spec)
+        return (
+            isinstance(other, NamedSharding) and self.mesh == other.mesh and self.spec == other.spec
+        )
 
     def __hash__(self) -> int:
         return hash((self.mesh, self.spec))

@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 import ml_dtypes  # noqa: F401  (registers bfloat16 with NumPy)
-import numpy as np
 
+import numpy as np
 from jaxc.core import dtypes
 from jaxc.core.trace import Tracer, get_aval
 from jaxc_compiler.opset.avals import KeyDtype, ShapedArray
@@ -98,9 +98,11 @@ class Array(metaclass=_ArrayMeta):
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         if isinstance(self.aval.dtype, KeyDtype):
-            raise TypeError("JAX array with PRNGKey dtype cannot be converted to a NumPy array. "
-                            "Use jax.random.key_data(arr) if you wish to extract the underlying "
-                            "integer array.")
+            raise TypeError(
+                "JAX array with PRNGKey dtype cannot be converted to a NumPy array. "
+                "Use jax.random.key_data(arr) if you wish to extract the underlying "
+                "integer array."
+            )
         value = self._numpy()
         if dtype is not None and np.dtype(dtype) != value.dtype:
             return value.astype(dtype)
@@ -114,14 +116,18 @@ class Array(metaclass=_ArrayMeta):
     def __bool__(self) -> bool:
         value = self._numpy()
         if value.size == 0:
-            raise ValueError("The truth value of an empty array is ambiguous. Use `array.size > 0`"
-                             " to check that an array is not empty.")
+            raise ValueError(
+                "The truth value of an empty array is ambiguous. Use `array.size > 0`"
+                " to check that an array is not empty."
+            )
         return bool(value)
 
     def _scalar(self) -> np.ndarray:
         if self.aval.shape:
-            raise TypeError("Only scalar arrays can be converted to Python scalars; "
-                            f"got arr.ndim={self.aval.ndim}")
+            raise TypeError(
+                "Only scalar arrays can be converted to Python scalars; "
+                f"got arr.ndim={self.aval.ndim}"
+            )
         return self._numpy()
 
     def __int__(self) -> int:
@@ -275,8 +281,9 @@ class Array(metaclass=_ArrayMeta):
             text = f"[], shape={self.shape}"
         else:
             width = np.get_printoptions()["linewidth"]
-            text = np.array2string(self._numpy(), prefix="Array(", suffix=",", separator=", ",
-                                   max_line_width=width)
+            text = np.array2string(
+                self._numpy(), prefix="Array(", suffix=",", separator=", ", max_line_width=width
+            )
             last = len(text) - text.rfind("\n") + 1
             if last + len(suffix) + 1 > width:  # JAX widens the space but breaks no line
                 return f"Array({text},{' ' * 6}{suffix}"

@@ -71,7 +71,7 @@ class Config:
     """The flags; `jax.config`. Unknown names raise AttributeError, as JAX's do.
 
     A flag is a plain attribute (every eager operation reads some) except while some thread
-    overrides it: then the attribute is taken away and `__getattr__` looks at the thread's overrides.
+    overrides it: then it is taken away and `__getattr__` looks at the thread's overrides.
     """
 
     def __init__(self) -> None:

@@ -35,7 +35,9 @@ class Device:
         return f"{self.platform}:{self.id}"
 
     def __repr__(self) -> str:
-        return f"{self.platform.capitalize() if self.platform != 'cpu' else 'Cpu'}Device(id={self.id})"
+        return (
+            f"{self.platform.capitalize() if self.platform != 'cpu' else 'Cpu'}Device(id={self.id})"
+        )
 
 
 @functools.cache

@@ -10,8 +10,8 @@ import functools
 from typing import Any
 
 import ml_dtypes
-import numpy as np
 
+import numpy as np
 from jaxc.core.config import config
 from jaxc.errors import TypePromotionError
 from jaxc_compiler.opset.avals import KeyDtype, bfloat16, float0
@@ -86,8 +86,10 @@ def to_dtype(x: Any) -> Any:
     try:
         return np.dtype(x)
     except TypeError:
-        raise TypeError(f"Value '{x}' with dtype {type(x)} is not a valid JAX array type. "
-                        "Only arrays of numeric types are supported by JAX.") from None
+        raise TypeError(
+            f"Value '{x}' with dtype {type(x)} is not a valid JAX array type. "
+            "Only arrays of numeric types are supported by JAX."
+        ) from None
 
 
 class _scalar_like:

@@ -61,8 +61,12 @@ class JaxprEqn:
     __slots__ = ("effects", "invars", "outvars", "params", "primitive", "source_info")
 
     def __init__(
-        self, invars: Sequence[Atom], outvars: Sequence[Var], primitive: Any,
-        params: dict[str, Any], effects: frozenset = frozenset(),
+        self,
+        invars: Sequence[Atom],
+        outvars: Sequence[Var],
+        primitive: Any,
+        params: dict[str, Any],
+        effects: frozenset = frozenset(),
         source_info: SourceInfo | None = None,
     ):
         self.invars = list(invars)
@@ -90,9 +94,13 @@ class DebugInfo:
 
     __slots__ = ("arg_names", "func_name", "result_paths", "traced_for")
 
-    def __init__(self, traced_for: str = "", func_name: str = "<unknown>",
-                 arg_names: tuple[str, ...] | None = None,
-                 result_paths: tuple[str, ...] | None = None):
+    def __init__(
+        self,
+        traced_for: str = "",
+        func_name: str = "<unknown>",
+        arg_names: tuple[str, ...] | None = None,
+        result_paths: tuple[str, ...] | None = None,
+    ):
         self.traced_for = traced_for
         self.func_name = func_name
         self.arg_names = arg_names
@@ -105,8 +113,12 @@ class Jaxpr:
     __slots__ = ("__weakref__", "constvars", "debug_info", "effects", "eqns", "invars", "outvars")
 
     def __init__(
-        self, constvars: Sequence[Var], invars: Sequence[Var], outvars: Sequence[Atom],
-        eqns: Sequence[JaxprEqn], effects: frozenset = frozenset(),
+        self,
+        constvars: Sequence[Var],
+        invars: Sequence[Var],
+        outvars: Sequence[Atom],
+        eqns: Sequence[JaxprEqn],
+        effects: frozenset = frozenset(),
         debug_info: DebugInfo | None = None,
     ):
         self.constvars = list(constvars)
@@ -173,8 +185,9 @@ class ClosedJaxpr:
         return self.consts
 
     def replace(self, jaxpr: Jaxpr | None = None, consts: Sequence[Any] | None = None):
-        return ClosedJaxpr(self.jaxpr if jaxpr is None else jaxpr,
-                           self.consts if consts is None else consts)
+        return ClosedJaxpr(
+            self.jaxpr if jaxpr is None else jaxpr, self.consts if consts is None else consts
+        )
 
     def map_jaxpr(self, function: Callable[[Jaxpr], Jaxpr]) -> ClosedJaxpr:
         return ClosedJaxpr(function(self.jaxpr), self.consts)

@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-
 from jaxc import tree_util
 from jaxc.core.array import Array, as_array
 from jaxc.core.devices import Device, default_device
 from jaxc.core.trace import Tracer, get_aval
 
 
-def device_put(x: Any, device: Any = None, *, src: Any = None, donate: bool = False,
-               may_alias: Any = None) -> Any:
+def device_put(
+    x: Any, device: Any = None, *, src: Any = None, donate: bool = False, may_alias: Any = None
+) -> Any:
     """Put a pytree of arrays on a device.
 
     Args:
@@ -61,9 +61,7 @@ def device_get(x: Any) -> Any:
       >>> jax.device_get(jnp.arange(2))
       array([0, 1], dtype=int32)
     """
-    return tree_util.tree_map(
-        lambda leaf: np.asarray(leaf) if isinstance(leaf, Array) else leaf, x
-    )
+    return tree_util.tree_map(lambda leaf: np.asarray(leaf) if isinstance(leaf, Array) else leaf, x)
 
 
 def block_until_ready(x: Any) -> Any:

@@ -10,9 +10,8 @@ import contextvars
 import threading
 from typing import Any
 
-import numpy as np
-
 import jaxc_compiler.opset.book  # noqa: F401  (fills OPS)
+import numpy as np
 from jaxc.core.array import Array, raw, wrap
 from jaxc.core.config import config
 from jaxc.core.trace import _state, get_aval
@@ -60,7 +59,15 @@ class Primitive:
       call_like: control flow and calls override `impl` (they run jaxprs, not a kernel).
     """
 
-    __slots__ = ("_avals", "impl", "kernel", "multiple_results", "name", "op", "skip_canonicalization")
+    __slots__ = (
+        "_avals",
+        "impl",
+        "kernel",
+        "multiple_results",
+        "name",
+        "op",
+        "skip_canonicalization",
+    )
 
     def __init__(self, op: Op):
         self.op = op

@@ -55,7 +55,9 @@ def is_internal(filename: str) -> bool:
     known = _internal.get(filename)
     if known is None:
         known = filename.startswith(_ROOTS) or filename.startswith("<frozen")
-        known = known or os.sep + "optree" + os.sep in filename or filename.endswith("contextlib.py")
+        known = (
+            known or os.sep + "optree" + os.sep in filename or filename.endswith("contextlib.py")
+        )
         _internal[filename] = known
     return known
 

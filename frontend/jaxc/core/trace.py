@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-
 from jaxc import errors
 from jaxc.core import dtypes
 from jaxc_compiler.opset.avals import ShapedArray, float0
@@ -118,10 +117,13 @@ class Tracer:
 
     def _conversion(self, name: str) -> Any:
         if self.aval.shape:
-            raise TypeError("Only scalar arrays can be converted to Python scalars; "
-                            f"got arr.ndim={self.aval.ndim}")
-        return self._concrete(errors.ConcretizationTypeError(
-            self, f"The problem arose with the `{name}` function. "))
+            raise TypeError(
+                "Only scalar arrays can be converted to Python scalars; "
+                f"got arr.ndim={self.aval.ndim}"
+            )
+        return self._concrete(
+            errors.ConcretizationTypeError(self, f"The problem arose with the `{name}` function. ")
+        )
 
     def __index__(self) -> int:
         if self.aval.shape or not dtypes.issubdtype(self.dtype, np.integer):
@@ -160,10 +162,14 @@ class Tracer:
 
 def _check_scalar_bool(tracer: Tracer) -> None:
     if tracer.aval.size == 0:
-        raise ValueError("The truth value of an empty array is ambiguous. Use `array.size > 0` to "
-                         "check that an array is not empty.")
-    raise ValueError("The truth value of an array with more than one element is ambiguous. Use "
-                     "a.any() or a.all()")
+        raise ValueError(
+            "The truth value of an empty array is ambiguous. Use `array.size > 0` to "
+            "check that an array is not empty."
+        )
+    raise ValueError(
+        "The truth value of an array with more than one element is ambiguous. Use "
+        "a.any() or a.all()"
+    )
 
 
 class _TraceState(threading.local):
@@ -284,6 +290,7 @@ def axis_size(name: Any) -> int:
 
 # ---- avals of values ----------------------------------------------------------------------------
 
+
 def _both_modes(dtype: np.dtype) -> tuple[ShapedArray, ShapedArray]:
     narrow = dtypes._DTYPE32.get(dtype, dtype)
     return ShapedArray((), narrow), ShapedArray((), dtype)
@@ -315,18 +322,26 @@ def get_aval(x: Any) -> ShapedArray:
     if kind in (bool, int, float, complex):
         key = (kind, dtypes.config.jax_enable_x64)
         if kind is int and not _fits(x):
-            raise OverflowError(f"Python int {x} too large to convert to "
-                                f"{dtypes.default_dtype(int).name}")
+            raise OverflowError(
+                f"Python int {x} too large to convert to {dtypes.default_dtype(int).name}"
+            )
         found = _scalar_avals.get(key)
         if found is None:
             found = ShapedArray((), dtypes.default_dtype(kind), weak_type=kind is not bool)
             _scalar_avals[key] = found
         return found
     if isinstance(x, np.ndarray | np.generic):
-        if x.dtype != float0 and x.dtype.kind in "OSUMmV" and x.dtype.names is None \
-                and x.dtype not in dtypes._CUSTOM_FLOATS and x.dtype not in dtypes._SMALL_INTS:
-            raise TypeError(f"Value {x!r} with dtype {x.dtype} is not a valid JAX array type. "
-                            "Only arrays of numeric types are supported by JAX.")
+        if (
+            x.dtype != float0
+            and x.dtype.kind in "OSUMmV"
+            and x.dtype.names is None
+            and x.dtype not in dtypes._CUSTOM_FLOATS
+            and x.dtype not in dtypes._SMALL_INTS
+        ):
+            raise TypeError(
+                f"Value {x!r} with dtype {x.dtype} is not a valid JAX array type. "
+                "Only arrays of numeric types are supported by JAX."
+            )
         return ShapedArray(x.shape, dtypes.canonicalize_dtype(x.dtype))
     for base in kind.__mro__:
         if base in aval_handlers:

@@ -281,7 +281,8 @@ def conv_transpose(
         each = [padding] * len(strides) if isinstance(padding, str) else padding
         padding = [_transpose_padding(k, s, p) for k, s, p in zip(widths, strides, each)]
     if transpose_kernel:
-        rhs = rev(rhs, numbers.rhs_spec[2:])
+        for axis in numbers.rhs_spec[2:]:
+            rhs = rev(rhs, (axis,))
         axes = list(range(ndim))
         out, into = numbers.rhs_spec[:2]
         axes[out], axes[into] = into, out

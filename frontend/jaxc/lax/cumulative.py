@@ -17,7 +17,7 @@ from jaxc.lax.elementwise import select
 from jaxc.lax.shape import const, full_like
 from jaxc.lax.unary import abs, exp, log, log1p, neg
 from jaxc.transforms import ad, batching
-from jaxc.transforms.custom_derivatives import custom_jvp
+from jaxc.transforms.custom_jvp import custom_jvp
 from jaxc.transforms.jvp import jvp_flat
 
 cumlogsumexp_p = primitive("cumlogsumexp")

@@ -23,6 +23,7 @@ from jaxc.lax.shape import (
     const,
     expand_dims,
     full,
+    one_later,
     shape_of,
     squeeze,
 )
@@ -343,7 +344,7 @@ def shift_numbers(numbers: Any, **leading: tuple[int, ...]) -> Any:
     changes = {}
     for name, dims in numbers._asdict().items():
         first = leading.get(name, ())
-        changes[name] = dims if first is None else (*first, *[d + 1 for d in dims])
+        changes[name] = dims if first is None else (*first, *one_later(dims))
     return type(numbers)(**changes)
 
 
@@ -370,7 +371,7 @@ def _gather_batch(
     elif operand_dim is None:
         numbers = numbers._replace(
             offset_dims=tuple(d + 1 for d in numbers.offset_dims),
-            start_indices_batching_dims=tuple(d + 1 for d in numbers.start_indices_batching_dims),
+            start_indices_batching_dims=one_later(numbers.start_indices_batching_dims),
         )
         unique_indices = indices_are_sorted = False
     else:

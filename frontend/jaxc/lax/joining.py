@@ -142,8 +142,12 @@ def index_in_dim(operand: Any, index: int, axis: int = 0, keepdims: bool = True)
 # ---- rules -------------------------------------------------------------------------------------
 
 
-def _batch_size(args: Sequence[Any], dims: Sequence[Any]) -> int:
-    return next(shape_of(x)[d] for x, d in zip(args, dims) if d is not None)
+def _all_at_front(args: Sequence[Any], dims: Sequence[Any]) -> list[Any]:
+    size = next(shape_of(x)[d] for x, d in zip(args, dims) if d is not None)
+    return [
+        broadcast(x, (size,)) if d is None else batching.moveaxis(x, d, 0)
+        for x, d in zip(args, dims)
+    ]
 
 
 def _only_undefined(cts: Sequence[Any], operands: Sequence[Any]) -> list[Any]:
@@ -160,12 +164,7 @@ def _concatenate_transpose(ct, *operands, dimension):
 
 
 def _concatenate_batch(args, dims, *, dimension):
-    size = _batch_size(args, dims)
-    operands = [
-        broadcast(x, (size,)) if d is None else batching.moveaxis(x, d, 0)
-        for x, d in zip(args, dims)
-    ]
-    return concatenate(operands, dimension + 1), 0
+    return concatenate(_all_at_front(args, dims), dimension + 1), 0
 
 
 def _stack_transpose(ct, *operands, axis):
@@ -178,10 +177,7 @@ def _stack_batch(args, dims, *, axis):
         if axis <= first:
             return stack_p.bind(*args, axis=axis), first + 1
         return stack_p.bind(*args, axis=axis + 1), first
-    size = _batch_size(args, dims)
-    return stack_p.bind(
-        *[batching.bdim_at_front(x, d, size) for x, d in zip(args, dims)], axis=axis + 1
-    ), 0
+    return stack_p.bind(*_all_at_front(args, dims), axis=axis + 1), 0
 
 
 def _unstack_transpose(cts, operand, *, axis):

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-
 from jaxc import tree_util
 from jaxc.core import trace
 from jaxc.core.primitive import primitive
@@ -36,9 +35,7 @@ def _reduce(prim: Any, x: Any, axis_name: Any, groups: Any) -> Any:
     names = _names(axis_name)
     if groups is not None:
         raise NotImplementedError(f"{prim}: axis_index_groups is not supported by vmap")
-    return tree_util.tree_map(
-        lambda leaf: prim.bind(leaf, axes=names, axis_index_groups=None), x
-    )
+    return tree_util.tree_map(lambda leaf: prim.bind(leaf, axes=names, axis_index_groups=None), x)
 
 
 def psum(x: Any, axis_name: Any, *, axis_index_groups: Any = None) -> Any:
@@ -86,7 +83,8 @@ def pmean(x: Any, axis_name: Any, *, axis_index_groups: Any = None) -> Any:
         dtype = leaf.aval.dtype
         if np.dtype(dtype).kind in "iub":
             leaf = primitive("convert_element_type").bind(
-                leaf, new_dtype=np.dtype(np.float32), weak_type=False, sharding=None)
+                leaf, new_dtype=np.dtype(np.float32), weak_type=False, sharding=None
+            )
             dtype = np.float32
         return primitive("div").bind(leaf, np.asarray(size, dtype)[()])
 
@@ -103,15 +101,20 @@ def pmin(x: Any, axis_name: Any, *, axis_index_groups: Any = None) -> Any:
     return _reduce(pmin_p, x, axis_name, axis_index_groups)
 
 
-def all_gather(x: Any, axis_name: Any, *, axis_index_groups: Any = None, axis: int = 0,
-               tiled: bool = False) -> Any:
+def all_gather(
+    x: Any, axis_name: Any, *, axis_index_groups: Any = None, axis: int = 0, tiled: bool = False
+) -> Any:
     """The values of all members of a named axis, stacked (or concatenated if `tiled`)."""
     (name,) = _names(axis_name)
     size = trace.axis_size(name)
     return tree_util.tree_map(
         lambda leaf: all_gather_p.bind(
-            leaf, all_gather_dimension=axis % (get_aval(leaf).ndim + (not tiled)), axis_name=(name,),
-            axis_index_groups=axis_index_groups, axis_size=size, tiled=tiled,
+            leaf,
+            all_gather_dimension=axis % (get_aval(leaf).ndim + (not tiled)),
+            axis_name=(name,),
+            axis_index_groups=axis_index_groups,
+            axis_size=size,
+            tiled=tiled,
         ),
         x,
     )
@@ -200,12 +203,19 @@ def _batch_ppermute(axis: Any, args: Any, dims: Any, *, axis_name: Any, perm: An
     for a, b in perm:
         source[b] = a
     padded = primitive("pad").bind(
-        x, np.zeros((), get_aval(x).dtype)[()],
+        x,
+        np.zeros((), get_aval(x).dtype)[()],
         padding_config=((0, 1, 0), *((0, 0, 0),) * (get_aval(x).ndim - 1)),
     )
-    rows = [primitive("slice").bind(
-        padded, start_indices=(int(i), *(0,) * (get_aval(x).ndim - 1)),
-        limit_indices=(int(i) + 1, *get_aval(x).shape[1:]), strides=None) for i in source]
+    rows = [
+        primitive("slice").bind(
+            padded,
+            start_indices=(int(i), *(0,) * (get_aval(x).ndim - 1)),
+            limit_indices=(int(i) + 1, *get_aval(x).shape[1:]),
+            strides=None,
+        )
+        for i in source
+    ]
     return primitive("concatenate").bind(*rows, dimension=0), 0
 
 
@@ -215,21 +225,38 @@ batching.axis_primitive_batchers[ppermute_p] = _batch_ppermute
 def _batch_axis_index(axis: Any, args: Any, dims: Any, *, axis_name: Any) -> Any:
     if axis.name != axis_name:
         return axis_index_p.bind(axis_name=axis_name), None
-    out = primitive("iota").bind(dtype=np.dtype(np.int32), shape=(axis.size,), dimension=0,
-                                 sharding=None)
+    out = primitive("iota").bind(
+        dtype=np.dtype(np.int32), shape=(axis.size,), dimension=0, sharding=None
+    )
     return out, 0
 
 
 batching.axis_primitive_batchers[axis_index_p] = _batch_axis_index
 
-ad.deflinear2(psum_p, lambda ct, x, *, axes, axis_index_groups: [
-    psum_p.bind(ct, axes=axes, axis_index_groups=axis_index_groups)])
-ad.deflinear2(ppermute_p, lambda ct, x, *, axis_name, perm: [
-    ppermute_p.bind(ct, axis_name=axis_name, perm=tuple((b, a) for a, b in perm))])
+ad.deflinear2(
+    psum_p,
+    lambda ct, x, *, axes, axis_index_groups: [
+        psum_p.bind(ct, axes=axes, axis_index_groups=axis_index_groups)
+    ],
+)
+ad.deflinear2(
+    ppermute_p,
+    lambda ct, x, *, axis_name, perm: [
+        ppermute_p.bind(ct, axis_name=axis_name, perm=tuple((b, a) for a, b in perm))
+    ],
+)
 
 
-def _all_gather_transpose(ct: Any, x: Any, *, all_gather_dimension: int, axis_name: Any,
-                          axis_size: int, tiled: bool, axis_index_groups: Any) -> list[Any]:
+def _all_gather_transpose(
+    ct: Any,
+    x: Any,
+    *,
+    all_gather_dimension: int,
+    axis_name: Any,
+    axis_size: int,
+    tiled: bool,
+    axis_index_groups: Any,
+) -> list[Any]:
     total = psum_p.bind(ct, axes=axis_name, axis_index_groups=None)
     index = axis_index_p.bind(axis_name=axis_name[0])
     shape = list(get_aval(total).shape)

@@ -78,6 +78,11 @@ def _traced_shape_hint(shape: Any) -> str:
     return ""
 
 
+def one_later(dims: Sequence[int]) -> tuple[int, ...]:
+    """Dimensions shifted by a new leading one; np.int64, which jaxprs print, where JAX has them."""
+    return tuple(np.int64(d + 1) for d in dims)
+
+
 def shape_of(x: Any) -> tuple[int, ...]:
     return get_aval(x).shape
 
@@ -295,7 +300,7 @@ def _broadcast_in_dim_transpose(ct, operand, *, shape, broadcast_dimensions, sha
 
 def _broadcast_in_dim_batch(args, dims, *, shape, broadcast_dimensions, sharding):
     operand = batching.moveaxis(args[0], dims[0], 0)
-    new_dims = (0, *[d + 1 for d in broadcast_dimensions])
+    new_dims = (0, *one_later(broadcast_dimensions))
     return broadcast_in_dim(operand, (shape_of(operand)[0], *shape), new_dims), 0
 
 

@@ -22,7 +22,7 @@ from jaxc.lax.joining import slice as slice_array
 from jaxc.lax.shape import const, shape_of
 from jaxc.transforms import ad, batching
 from jaxc.transforms import partial_eval as pe
-from jaxc.transforms.jit import jvp_jaxpr
+from jaxc.transforms.calls import jvp_jaxpr
 from jaxc_compiler.opset.convolution import dilate, window_count
 from jaxc_compiler.opset.reduction import highest, lowest
 

@@ -29,6 +29,7 @@ from jaxc.numpy.nested import nested_jit
 from jaxc.numpy.promotion import (
     array_of,
     check_arraylike,
+    const_like,
     convert,
     ensure_arraylike,
     promote_args,
@@ -58,28 +59,26 @@ def floor_divide(x1: Any, x2: Any, /) -> Any:
     if dtypes.issubdtype(found, np.integer):
         quotient = lax.div(x1, x2)
         opposite = lax.ne(lax.sign(x1), lax.sign(x2))
-        inexact = lax.ne(lax.rem(x1, x2), convert(0, found))
+        inexact = lax.ne(lax.rem(x1, x2), const_like(x1, 0))
         adjust = lax.bitwise_and(opposite, inexact)
-        return where(adjust, lax.sub(quotient, convert(1, found)), quotient)
+        return where(adjust, lax.sub(quotient, const_like(quotient, 1)), quotient)
     if found in _COMPLEX:
         raise TypeError("floor_divide does not support complex-valued inputs")
     return _float_divmod(x1, x2)[0]
 
 
 def _float_divmod(x1: Any, x2: Any) -> tuple[Any, Any]:
-    found = dtype_of(x1)
-    zero = convert(0, found)
+    zero = const_like(x1, 0)
     mod = lax.rem(x1, x2)
     quotient = lax.div(where(lax.eq(x2, zero), x1, lax.sub(x1, mod)), x2)
     adjust = lax.bitwise_and(lax.ne(mod, zero), lax.ne(lax.sign(x2), lax.sign(mod)))
     mod = lax.select(adjust, lax.add(mod, x2), mod)
-    quotient = lax.select(adjust, lax.sub(quotient, convert(1, found)), quotient)
+    quotient = lax.select(adjust, lax.sub(quotient, const_like(quotient, 1)), quotient)
     return lax.round(quotient), mod
 
 
 def _nonzero_divisor(x: Any) -> Any:
-    found = dtype_of(x)
-    return where(lax.eq(x, convert(0, found)), full_like(x, 1, dtype=found), x)
+    return where(lax.eq(x, const_like(x, 0)), full_like(x, 1), x)
 
 
 @nested_jit
@@ -88,7 +87,7 @@ def remainder(x1: Any, x2: Any, /) -> Any:
     x1, x2 = promote_args_numeric("remainder", x1, x2)
     if _is_integer(x1):
         x2 = _nonzero_divisor(x2)
-    zero = convert(0, dtype_of(x1))
+    zero = const_like(x1, 0)
     found = lax.rem(x1, x2)
     not_zero = lax.ne(found, zero)
     adjust = lax.bitwise_and(lax.ne(lax.lt(found, zero), lax.lt(x2, zero)), not_zero)
@@ -154,8 +153,7 @@ def _static_exponent(x: Any) -> int | None:
 
 
 def _integer_power(base: Any, exponent: Any) -> Any:
-    found = dtype_of(base)
-    zero, one = convert(0, found), convert(1, found)
+    zero, one = const_like(base, 0), const_like(base, 1)
     vanishes = lax.bitwise_and(lax.eq(base, zero), lax.ne(exponent, zero))
     out = where(vanishes, zero, one)
     for _ in range(_INT_POWER_ROUNDS):

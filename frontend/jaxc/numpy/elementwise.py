@@ -19,6 +19,7 @@ from jaxc.numpy.creation import full_like
 from jaxc.numpy.nested import nested_jit
 from jaxc.numpy.promotion import (
     array_of,
+    const_like,
     convert,
     ensure_arraylike,
     promote_args,
@@ -88,22 +89,23 @@ _HOST_COMPARE: dict[str, Callable] = {
     "greater_equal": np.greater_equal, "less_equal": np.less_equal,
 }  # fmt: skip
 _HOST_FLOATS = {np.dtype(t): t for t in (np.float32, np.float64)}
-_bool_avals: dict[tuple[int, ...], ShapedArray] = {}
+_bool_avals: dict[tuple[tuple[int, ...], bool], ShapedArray] = {}
 
 
-def _bool_aval(shape: tuple[int, ...]) -> ShapedArray:
-    found = _bool_avals.get(shape)
+def _bool_aval(aval: ShapedArray) -> ShapedArray:
+    key = (aval.shape, aval.weak_type)
+    found = _bool_avals.get(key)
     if found is None:
         if len(_bool_avals) > 4096:
             _bool_avals.clear()
-        found = _bool_avals[shape] = ShapedArray(shape, _BOOL)
+        found = _bool_avals[key] = ShapedArray(aval.shape, _BOOL, aval.weak_type)
     return found
 
 
 def _on_host(host: Callable, compares: bool, x: Any, y: Any, aval: ShapedArray) -> Any:
     with np.errstate(all="ignore"):
         value = host(x, y)
-    return wrap(value, _bool_aval(aval.shape) if compares else aval)
+    return wrap(value, _bool_aval(aval) if compares else aval)
 
 
 def make_binary(name: str, lax_fun: Callable, kind: str, doc: str) -> Callable:
@@ -256,7 +258,7 @@ bitwise_right_shift = right_shift = make_binary(
 
 def _to_bool(x: Any) -> Any:
     found = dtype_of(x)
-    return x if found == _BOOL else lax.ne(x, convert(0, found))
+    return x if found == _BOOL else lax.ne(x, const_like(x, 0))
 
 
 def _logical(name: str, lax_fun: Callable, doc: str) -> Callable:
@@ -450,11 +452,11 @@ def isscalar(element: Any) -> bool:
 def iscomplex(x: Any) -> Any:
     """Where the imaginary part is not zero."""
     x = ensure_arraylike("iscomplex", x)
-    return lax.ne(imag(x), convert(0, _real_dtype(x)))
+    return lax.ne(imag(x), convert(0, _real_dtype(x), _weak(x)))
 
 
 @nested_jit
 def isreal(x: Any) -> Any:
     """Where the imaginary part is zero."""
     x = ensure_arraylike("isreal", x)
-    return lax.eq(imag(x), convert(0, _real_dtype(x)))
+    return lax.eq(imag(x), convert(0, _real_dtype(x), _weak(x)))

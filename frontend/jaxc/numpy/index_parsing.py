@@ -122,8 +122,7 @@ def _checked(item: Any, idx: Any) -> Any:
     if isinstance(item, list | tuple):
         from jaxc.numpy.creation import asarray
 
-        traced = any(isinstance(i, Tracer) for i in item)
-        item = asarray(item) if traced else np.asarray(item, None if len(item) else np.int32)
+        item = asarray(item) if len(item) else np.zeros((0,), np.int32)
     elif hasattr(item, "__jax_array__"):
         item = item.__jax_array__()
     if isinstance(item, bool | int | np.integer):

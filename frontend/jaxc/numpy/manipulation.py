@@ -471,6 +471,8 @@ def _repeat_varied(a: Any, repeats: Any, axis: int, total: int) -> Any:
         wide = list(a.shape)
         wide[axis] = repeats.shape[0]
         a = broadcast_to_shape(a, tuple(wide))
+    if repeats.shape != (a.shape[axis],):
+        repeats = broadcast_to_shape(repeats, (a.shape[axis],))
     if total == 0:
         return zeros((*a.shape[:axis], 0, *a.shape[axis + 1 :]), a.dtype)
     exclusive = roll(repeats, shift=1).at[0].set(0)

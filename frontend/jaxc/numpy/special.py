@@ -28,7 +28,7 @@ from jaxc.numpy.promotion import (
     promote_args_inexact,
 )
 from jaxc.numpy.selection import where
-from jaxc.transforms.custom_derivatives import custom_jvp
+from jaxc.transforms.custom_jvp import custom_jvp
 
 arccosh = acosh = nested_jit(
     make_unary("arccosh", lax.acosh, "inexact", "Inverse hyperbolic cosine.")

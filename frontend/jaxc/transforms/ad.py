@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-
 from jaxc.core import dtypes
 from jaxc.core.primitive import Primitive, primitive
 from jaxc.core.trace import get_aval
@@ -200,7 +199,9 @@ def _skip_zero(transpose: Callable[..., Any]) -> Callable[..., Any]:
     return rule
 
 
-def defbilinear(prim: Primitive, lhs_rule: Callable[..., Any], rhs_rule: Callable[..., Any]) -> None:
+def defbilinear(
+    prim: Primitive, lhs_rule: Callable[..., Any], rhs_rule: Callable[..., Any]
+) -> None:
     """A primitive linear in each of its two operands.
 
     `lhs_rule(ct, x, y, **params)` is the cotangent of x (x is undefined), `rhs_rule` that of y.
@@ -249,6 +250,7 @@ def jvp_rule(prim: Primitive) -> Callable[..., Any]:
 def transpose_rule(prim: Primitive) -> Callable[..., Any]:
     rule = primitive_transposes.get(prim)
     if rule is None:
-        raise NotImplementedError(f"Transpose rule (for reverse-mode differentiation) for '{prim}' "
-                                  "not implemented")
+        raise NotImplementedError(
+            f"Transpose rule (for reverse-mode differentiation) for '{prim}' not implemented"
+        )
     return rule

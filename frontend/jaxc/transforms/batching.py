@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-
 from jaxc.core.primitive import Primitive, primitive
 from jaxc.core.trace import (
     Trace,
@@ -121,7 +120,7 @@ class BatchTrace(Trace):
     def process_custom_vjp_call(
         self, primitive: Any, fun: Any, fwd: Any, bwd: Any, args: Any, params: dict
     ):
-        from jaxc.transforms.custom_derivatives import batch_custom_vjp
+        from jaxc.transforms.custom_vjp import batch_custom_vjp
 
         vals, dims = self.unwrap_all(args)
         if all(d is not_mapped for d in dims):
@@ -134,8 +133,11 @@ class BatchTrace(Trace):
 
 
 def batch_flat(
-    fun: Callable[..., Sequence[Any]], axis: Axis, args: Sequence[Any],
-    in_dims: Sequence[Dim], out_dims: Callable[[], Sequence[Any]] | Sequence[Any],
+    fun: Callable[..., Sequence[Any]],
+    axis: Axis,
+    args: Sequence[Any],
+    in_dims: Sequence[Dim],
+    out_dims: Callable[[], Sequence[Any]] | Sequence[Any],
 ) -> list[Any]:
     """Run a function on flat batched arguments, with the batch axes of the results where asked.
 
@@ -193,8 +195,9 @@ def batch_jaxpr(
         pairs = [trace.unwrap(o) for o in outs]
         trace.invalidate()
         found["out"] = [f or d is not not_mapped for f, (_, d) in zip(force, pairs)]
-        return [bdim_at_front(v, d, axis.size) if b else v
-                for (v, d), b in zip(pairs, found["out"])]
+        return [
+            bdim_at_front(v, d, axis.size) if b else v for (v, d), b in zip(pairs, found["out"])
+        ]
 
     avals = [
         a.update(shape=(axis.size, *a.shape)) if b else a

@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-
 from jaxc.core.array import Array, as_array, physical_dtype, physical_shape
 from jaxc.core.config import config
 from jaxc.core.jaxpr import ClosedJaxpr, Literal, Var, eval_jaxpr
@@ -29,7 +28,16 @@ class Program:
       donated: indices (into the arguments) that the executable may overwrite.
     """
 
-    __slots__ = ("consts", "donated", "executable", "kept", "num_args", "out_avals", "plain", "results")
+    __slots__ = (
+        "consts",
+        "donated",
+        "executable",
+        "kept",
+        "num_args",
+        "out_avals",
+        "plain",
+        "results",
+    )
 
     def __init__(self, closed: ClosedJaxpr, donated: Sequence[bool], name: str):
         jaxpr = closed.jaxpr
@@ -172,9 +180,7 @@ def _interpreter(program: ClosedJaxpr) -> Callable[[list[Any]], list[Any]]:
     return run
 
 
-_programs: weakref.WeakKeyDictionary[ClosedJaxpr, dict[Any, Program]] = (
-    weakref.WeakKeyDictionary()
-)
+_programs: weakref.WeakKeyDictionary[ClosedJaxpr, dict[Any, Program]] = weakref.WeakKeyDictionary()
 
 
 def program_of(closed: ClosedJaxpr, donated: Sequence[bool] = (), name: str = "main") -> Program:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from jaxc.core.jaxpr import ClosedJaxpr, JaxprEqn, Literal, jaxprs_in_params
 
 _FREE = {"broadcast_in_dim", "reshape", "transpose", "squeeze", "slice", "copy", "iota", "rev"}

@@ -7,7 +7,6 @@ the executable. Owns the `jit` primitive and its rules.
 from __future__ import annotations
 
 import functools
-import threading
 import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -15,42 +14,13 @@ from typing import Any
 from jaxc import tree_util
 from jaxc.core.array import Array, as_array
 from jaxc.core.config import config
-from jaxc.core.jaxpr import ClosedJaxpr, DebugInfo, Literal, convert_constvars, eval_jaxpr
-from jaxc.core.primitive import primitive
+from jaxc.core.jaxpr import ClosedJaxpr, DebugInfo, eval_jaxpr
 from jaxc.core.trace import _state, eval_trace, get_aval
-from jaxc.transforms import ad, batching, compiling
-from jaxc.transforms import partial_eval as pe
+from jaxc.transforms import compiling
+from jaxc.transforms.calls import bind_jit, clear_derived
 from jaxc.transforms.signature import Signature, debug_info
 from jaxc.transforms.staging import JaxprTrace, trace_to_jaxpr
-
-jit_p = primitive("jit")
-
-
-# ---- the flags a trace depends on, kept as one key per thread ---------------------------------
-
-
-class _Flags(threading.local):
-    version = -1
-    key: Any = None
-
-
-_flags = _Flags()
-_version = [0]  # of the flags: a list, so that reading it on the call path is one index
-
-
-def _flags_changed() -> None:
-    _version[0] += 1
-
-
-config.on_change(_flags_changed)
-
-
-def flags_key() -> Any:
-    if _flags.version != _version[0]:
-        _flags.key = config.trace_context()
-        _flags.version = _version[0]
-    return _flags.key
-
+from jaxc.transforms.trace_key import axis_key, flags_key, version
 
 # ---- tracing ----------------------------------------------------------------------------------
 
@@ -79,7 +49,6 @@ class Traced:
         if self.single:
             return outs[0]
         return tree_util.tree_unflatten(self.out_tree, outs)
-
 
     def direct(self) -> Callable[[Any], Any]:
         """`run` by the shortest path there is (after it has run once)."""
@@ -144,8 +113,14 @@ def valid_leaf_aval(leaf: Any, fun_name: str) -> Any:
 class JitFunction:
     """What `jit` returns: callable, with `.lower`, `.trace`, `.eval_shape`, `.clear_cache`."""
 
-    def __init__(self, fun: Callable[..., Any], signature: Signature, inline: bool = False,
-                 keep_unused: bool = False, name: str | None = None):
+    def __init__(
+        self,
+        fun: Callable[..., Any],
+        signature: Signature,
+        inline: bool = False,
+        keep_unused: bool = False,
+        name: str | None = None,
+    ):
         functools.update_wrapper(self, fun)
         self._fun = fun
         self._signature = signature
@@ -159,7 +134,7 @@ class JitFunction:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         # Arrays only, of avals seen before, under the flags of then: one lookup and one call.
-        if not kwargs and self._direct_version == _version[0] and _state.trace is eval_trace:
+        if not kwargs and self._direct_version == version[0] and _state.trace is eval_trace:
             try:
                 run = self._direct[tuple([a.aval for a in args])]
             except (KeyError, AttributeError):
@@ -171,9 +146,9 @@ class JitFunction:
         """Let later calls with such arguments take the short path."""
         if config.overridden or not self._plain or not all(type(a) is Array for a in args):
             return
-        if self._direct_version != _version[0]:
+        if self._direct_version != version[0]:
             self._direct.clear()
-            self._direct_version = _version[0]
+            self._direct_version = version[0]
         self._direct[tuple([a.aval for a in args])] = traced.direct()
 
     def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -196,7 +171,7 @@ class JitFunction:
         call = self._signature.resolve(args, kwargs)
         flat, in_tree = tree_util.tree_flatten((call.args, call.kwargs))
         avals = [valid_leaf_aval(x, self._name) for x in flat]
-        key = (in_tree, tuple(avals), call.statics, flags_key(), _axis_key())
+        key = (in_tree, tuple(avals), call.statics, flags_key(), axis_key())
         try:
             found = self._by_signature.get(key)
         except TypeError:
@@ -259,15 +234,21 @@ def _is_tracer(x: Any) -> bool:
     return isinstance(x, Tracer)
 
 
-def _axis_key() -> Any:
-    return tuple(_state.axis_env.items()) if _state.axis_env else ()
-
-
 def jit(
-    fun: Callable[..., Any] | None = None, /, *, static_argnums: Any = None,
-    static_argnames: Any = None, donate_argnums: Any = None, donate_argnames: Any = None,
-    keep_unused: bool = False, inline: bool = False, device: Any = None, backend: Any = None,
-    in_shardings: Any = None, out_shardings: Any = None, abstracted_axes: Any = None,
+    fun: Callable[..., Any] | None = None,
+    /,
+    *,
+    static_argnums: Any = None,
+    static_argnames: Any = None,
+    donate_argnums: Any = None,
+    donate_argnames: Any = None,
+    keep_unused: bool = False,
+    inline: bool = False,
+    device: Any = None,
+    backend: Any = None,
+    in_shardings: Any = None,
+    out_shardings: Any = None,
+    abstracted_axes: Any = None,
     compiler_options: Any = None,
 ) -> Any:
     """Compile a function of arrays.
@@ -305,13 +286,22 @@ def jit(
 
 
 def jnp_jit(
-    fun: Callable[..., Any] | None = None, *, static_argnames: Any = (), static_argnums: Any = None,
-    inline: bool = False, name: str | None = None,
+    fun: Callable[..., Any] | None = None,
+    *,
+    static_argnames: Any = (),
+    static_argnums: Any = None,
+    inline: bool = False,
+    name: str | None = None,
 ) -> Any:
     """A library function that shows as one `jit` equation in jaxprs and runs eagerly otherwise."""
     if fun is None:
-        return functools.partial(jnp_jit, static_argnames=static_argnames,
-                                 static_argnums=static_argnums, inline=inline, name=name)
+        return functools.partial(
+            jnp_jit,
+            static_argnames=static_argnames,
+            static_argnums=static_argnums,
+            inline=inline,
+            name=name,
+        )
     signature = Signature(fun, static_argnums, static_argnames, None, None)
     jitted = JitFunction(fun, signature, inline, name=name)
 
@@ -339,238 +329,4 @@ def clear_caches() -> None:
     for fun in list(_all_functions):
         fun.clear_cache()
     compiling.clear_programs()
-    for cache in (_jvp_cache, _split_cache, _transpose_cache, _batch_cache):
-        cache.clear()
-
-
-# ---- the primitive ---------------------------------------------------------------------------
-
-
-def bind_jit(
-    closed: ClosedJaxpr, args: Sequence[Any], name: str, donated: Sequence[bool] = (),
-    keep_unused: bool = False,
-) -> list[Any]:
-    """Call a jaxpr as one operation; its constants become leading arguments."""
-    if closed.consts:
-        args = [*closed.consts, *args]
-        donated = (False,) * len(closed.consts) + tuple(donated)
-        closed = _without_consts(closed)
-    return jit_p.bind(
-        *args, jaxpr=closed, name=name, donated_invars=tuple(donated) or (False,) * len(args),
-        inline=False, keep_unused=keep_unused,
-    )
-
-
-def memoize(cache: weakref.WeakKeyDictionary, closed: ClosedJaxpr, key: Any, make: Any) -> Any:
-    """`make()`, remembered for as long as the jaxpr lives."""
-    found = cache.setdefault(closed, {})
-    key = (key, flags_key())
-    if key not in found:
-        found[key] = make()
-    return found[key]
-
-
-_open_cache: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
-_jvp_cache: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
-_split_cache: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
-_transpose_cache: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
-_batch_cache: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
-
-
-def _without_consts(closed: ClosedJaxpr) -> ClosedJaxpr:
-    return memoize(_open_cache, closed, "open",
-                   lambda: ClosedJaxpr(convert_constvars(closed.jaxpr), ()))  # fmt: skip
-
-
-def jit_impl(*args: Any, jaxpr: ClosedJaxpr, name: str, donated_invars: Any, **_: Any) -> list[Any]:
-    return compiling.program_of(jaxpr, (), name)([as_array(a) for a in args])
-
-
-jit_p.impl = jit_impl
-
-
-def jvp_jaxpr(
-    closed: ClosedJaxpr, nonzero: Sequence[bool], instantiate: bool | Sequence[bool] = False
-) -> tuple[ClosedJaxpr, list[bool]]:
-    """The JVP of a jaxpr: takes primals then the nonzero tangents, gives results then tangents.
-
-    Returns:
-      The jaxpr, and which results have a nonzero tangent.
-    """
-    from jaxc.transforms.jvp import jvp_flat
-
-    n = len(closed.in_avals)
-    force = [instantiate] * len(closed.out_avals) if isinstance(instantiate, bool) else instantiate
-
-    def make() -> Any:
-        found: list[list[bool]] = []
-
-        def fun(*args: Any) -> list[Any]:
-            given = iter(args[n:])
-            tangents = [
-                next(given) if nz else ad.Zero(ad.tangent_aval(a))
-                for nz, a in zip(nonzero, closed.in_avals)
-            ]
-            outs, outs_dot = jvp_flat(
-                lambda *xs: eval_jaxpr(closed.jaxpr, closed.consts, *xs), args[:n], tangents
-            )
-            nonzero_out = [f or type(t) is not ad.Zero for f, t in zip(force, outs_dot)]
-            found.append(nonzero_out)
-            return outs + [ad.instantiate_zeros(t) for t, nz in zip(outs_dot, nonzero_out) if nz]
-
-        avals = list(closed.in_avals)
-        avals += [ad.tangent_aval(a) for a, nz in zip(closed.in_avals, nonzero) if nz]
-        return trace_to_jaxpr(fun, avals, closed.jaxpr.debug_info), found[0]
-
-    return memoize(_jvp_cache, closed, (tuple(nonzero), tuple(force)), make)
-
-
-def jit_jvp(primals: Any, tangents: Any, *, jaxpr: ClosedJaxpr, name: str, **params: Any) -> Any:
-    nonzero = [type(t) is not ad.Zero for t in tangents]
-    jvp, nonzero_out = jvp_jaxpr(jaxpr, nonzero)
-    args = [*primals, *(t for t in tangents if type(t) is not ad.Zero)]
-    outs = bind_jit(jvp, args, name)
-    n = len(jaxpr.out_avals)
-    dots = iter(outs[n:])
-    avals = [ad.tangent_aval(a) for a in jaxpr.out_avals]
-    return outs[:n], [next(dots) if nz else ad.Zero(a) for nz, a in zip(nonzero_out, avals)]
-
-
-ad.primitive_jvps[jit_p] = jit_jvp
-
-
-def split_jaxpr(closed: ClosedJaxpr, unknown: Sequence[bool], instantiate: Any = False) -> pe.Split:
-    key = (tuple(unknown), instantiate if isinstance(instantiate, bool) else tuple(instantiate))
-    return memoize(_split_cache, closed, key,
-                   lambda: pe.partial_eval_jaxpr(closed, unknown, instantiate))  # fmt: skip
-
-
-def jit_partial_eval(split: pe.SplitTrace, args: Any, params: dict) -> list[Any]:
-    """Two calls: the known part now, the unknown part with the first one's residuals."""
-    jaxpr, name = params["jaxpr"], params["name"]
-    known_args, unknown = pe.known_values(split, args)
-    parts = split_jaxpr(jaxpr, unknown)
-    known_outs = parts.known.out_avals
-    outs: list[Any] = []
-    if known_outs:
-        before, _state.trace = _state.trace, split.parent
-        try:
-            outs = _bind_known(parts, known_args, name)
-        finally:
-            _state.trace = before
-    n = len(outs) - parts.num_residuals
-    rest = [a for a, u in zip(args, unknown) if u]
-    unknown_outs: list[Any] = []
-    if any(parts.out_unknown):
-        before, _state.trace = _state.trace, split.unknown
-        try:
-            unknown_outs = bind_jit(parts.unknown, [*outs[n:], *rest], name)
-        finally:
-            _state.trace = before
-    return pe.merge(parts.out_unknown, outs[:n], unknown_outs)
-
-
-def _bind_known(parts: pe.Split, args: Sequence[Any], name: str) -> list[Any]:
-    """The known part's call; results that are its arguments are passed around it."""
-    closed = parts.known
-    position = {v: i for i, v in enumerate(closed.jaxpr.invars)}
-    forward = [position.get(v) if type(v) is not Literal else None for v in closed.jaxpr.outvars]
-    if all(f is None for f in forward):
-        return bind_jit(closed, args, name)
-    pruned = memoize(_open_cache, closed, "forward", lambda: ClosedJaxpr(
-        closed.jaxpr.replace(outvars=[
-            v for v, f in zip(closed.jaxpr.outvars, forward) if f is None]),
-        closed.consts))  # fmt: skip
-    outs = iter(bind_jit(pruned, args, name))
-    return [next(outs) if f is None else args[f] for f in forward]
-
-
-pe.partial_eval_rules[jit_p] = jit_partial_eval
-
-
-def transpose_jaxpr(
-    closed: ClosedJaxpr, linear: Sequence[bool], nonzero_ct: Sequence[bool]
-) -> tuple[ClosedJaxpr, list[bool]]:
-    """A jaxpr of (non-linear arguments, nonzero cotangents) that gives the linear arguments'
-    cotangents, and which of those are nonzero."""
-    from jaxc.transforms.transpose import backward_pass
-
-    def make() -> Any:
-        found: list[list[bool]] = []
-        res_avals = [a for a, lin in zip(closed.in_avals, linear) if not lin]
-        ct_avals = [ad.tangent_aval(a) for a, nz in zip(closed.out_avals, nonzero_ct) if nz]
-
-        def fun(*args: Any) -> list[Any]:
-            residuals = iter(args[: len(res_avals)])
-            given = iter(args[len(res_avals) :])
-            full = [
-                ad.UndefinedPrimal(a) if lin else next(residuals)
-                for a, lin in zip(closed.in_avals, linear)
-            ]
-            cts = [
-                next(given) if nz else ad.Zero(ad.tangent_aval(a))
-                for a, nz in zip(closed.out_avals, nonzero_ct)
-            ]
-            outs = backward_pass(closed.jaxpr, closed.consts, full, cts)
-            outs = [o for o, lin in zip(outs, linear) if lin]
-            found.append([type(o) is not ad.Zero for o in outs])
-            return [o for o in outs if type(o) is not ad.Zero]
-
-        traced = trace_to_jaxpr(fun, res_avals + ct_avals, closed.jaxpr.debug_info)
-        pruned, _ = pe.dce_closed(traced, [True] * len(traced.out_avals), True)
-        return pruned, found[0]
-
-    return memoize(_transpose_cache, closed, (tuple(linear), tuple(nonzero_ct)), make)
-
-
-def jit_transpose(cts: Any, *args: Any, jaxpr: ClosedJaxpr, name: str, **params: Any) -> list[Any]:
-    linear = [ad.is_undefined_primal(a) for a in args]
-    nonzero = [type(ct) is not ad.Zero for ct in cts]
-    back, nonzero_out = transpose_jaxpr(jaxpr, linear, nonzero)
-    given = [a for a, lin in zip(args, linear) if not lin]
-    given += [ct for ct in cts if type(ct) is not ad.Zero]
-    outs = iter(bind_jit(back, given, name))
-    flags = iter(nonzero_out)
-    return [
-        None if not lin else next(outs) if next(flags) else ad.Zero(ad.tangent_aval(aval))
-        for lin, aval in zip(linear, jaxpr.in_avals)
-    ]
-
-
-ad.primitive_transposes[jit_p] = jit_transpose
-
-
-def batched_jaxpr(closed: ClosedJaxpr, axis: Any, batched: Sequence[bool], force: Any = False):
-    key = (axis.name, axis.size, tuple(batched),
-           force if isinstance(force, bool) else tuple(force), _axis_key())  # fmt: skip
-    return memoize(_batch_cache, closed, key,
-                   lambda: batching.batch_jaxpr(closed, axis, batched, force))  # fmt: skip
-
-
-def jit_batch(axis: Any, args: Any, dims: Any, *, jaxpr: ClosedJaxpr, name: str, **params: Any):
-    batched = [d is not None for d in dims]
-    new, out_batched = batched_jaxpr(jaxpr, axis, batched)
-    args = [batching.moveaxis(a, d, 0) if d is not None else a for a, d in zip(args, dims)]
-    return bind_jit(new, args, name), [0 if b else None for b in out_batched]
-
-
-batching.axis_primitive_batchers[jit_p] = jit_batch
-
-
-def jit_dce(used: list[bool], eqn: Any) -> tuple[list[bool], Any]:
-    closed = eqn.params["jaxpr"]
-    if all(used):
-        return [True] * len(eqn.invars), eqn
-    jaxpr, used_in = pe.dce_jaxpr(closed.jaxpr, used)
-    new = eqn.replace(
-        invars=[v for v, u in zip(eqn.invars, used_in) if u],
-        outvars=[v for v, u in zip(eqn.outvars, used) if u],
-        params=eqn.params | {
-            "jaxpr": ClosedJaxpr(jaxpr, closed.consts),
-            "donated_invars": tuple(d for d, u in zip(eqn.params["donated_invars"], used_in) if u),
-        },
-    )  # fmt: skip
-    return used_in, new
-
-
-pe.dce_rules[jit_p] = jit_dce
+    clear_derived()

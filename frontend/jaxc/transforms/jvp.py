@@ -85,7 +85,7 @@ class JVPTrace(Trace):
         if all(type(t) is Zero for t in tangents):
             with set_current_trace(self.parent):
                 return primitive.bind_custom(fun, fwd, bwd, *primals, **params)
-        from jaxc.transforms.custom_derivatives import custom_lin
+        from jaxc.transforms.custom_vjp import custom_lin
 
         with set_current_trace(self.parent):
             outs, residuals, out_avals = fwd(*primals)

@@ -28,8 +28,15 @@ class Linear:
 
     __slots__ = ("consts", "in_avals", "jaxpr", "nonzero_in", "nonzero_out", "out_avals")
 
-    def __init__(self, jaxpr: Jaxpr, consts: list[Any], nonzero_in: list[bool],
-                 nonzero_out: list[bool], in_avals: list[Any], out_avals: list[Any]):
+    def __init__(
+        self,
+        jaxpr: Jaxpr,
+        consts: list[Any],
+        nonzero_in: list[bool],
+        nonzero_out: list[bool],
+        in_avals: list[Any],
+        out_avals: list[Any],
+    ):
         self.jaxpr = jaxpr
         self.consts = consts
         self.nonzero_in = nonzero_in

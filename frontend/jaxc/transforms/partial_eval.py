@@ -109,8 +109,14 @@ def partial_eval_jaxpr(
     known_avals = [a for a, u in zip(avals, in_unknown) if not u]
     known = trace_to_jaxpr(known_fun, known_avals, closed.jaxpr.debug_info)
     jaxpr = found["jaxpr"]
-    unknown = Jaxpr([], [*jaxpr.constvars, *jaxpr.invars], jaxpr.outvars, jaxpr.eqns,
-                    jaxpr.effects, jaxpr.debug_info)
+    unknown = Jaxpr(
+        [],
+        [*jaxpr.constvars, *jaxpr.invars],
+        jaxpr.outvars,
+        jaxpr.eqns,
+        jaxpr.effects,
+        jaxpr.debug_info,
+    )
     return Split(known, ClosedJaxpr(unknown, ()), found["out_unknown"], found["n"])
 
 

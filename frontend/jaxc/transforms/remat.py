@@ -13,13 +13,8 @@ from jaxc.core.primitive import primitive
 from jaxc.core.trace import get_aval, set_current_trace
 from jaxc.transforms import ad, batching
 from jaxc.transforms import partial_eval as pe
-from jaxc.transforms.jit import (
-    batched_jaxpr,
-    jvp_jaxpr,
-    split_jaxpr,
-    trace_function,
-    transpose_jaxpr,
-)
+from jaxc.transforms.calls import batched_jaxpr, jvp_jaxpr, split_jaxpr, transpose_jaxpr
+from jaxc.transforms.jit import trace_function
 from jaxc.transforms.signature import Signature, debug_info
 from jaxc.transforms.staging import trace_to_jaxpr
 
@@ -27,8 +22,12 @@ remat_p = primitive("remat2")
 
 
 def checkpoint(
-    fun: Callable[..., Any] | None = None, *, prevent_cse: bool = True, policy: Any = None,
-    static_argnums: Any = (), concrete: bool = False,
+    fun: Callable[..., Any] | None = None,
+    *,
+    prevent_cse: bool = True,
+    policy: Any = None,
+    static_argnums: Any = (),
+    concrete: bool = False,
 ) -> Any:
     """A function whose intermediate values are recomputed when it is differentiated.
 
@@ -48,8 +47,9 @@ def checkpoint(
       1.0
     """
     if fun is None:
-        return functools.partial(checkpoint, prevent_cse=prevent_cse, policy=policy,
-                                 static_argnums=static_argnums)
+        return functools.partial(
+            checkpoint, prevent_cse=prevent_cse, policy=policy, static_argnums=static_argnums
+        )
     if concrete:
         raise NotImplementedError("The 'concrete' option to jax.checkpoint is not supported.")
     signature = Signature(fun, static_argnums or None, None, None, None)
@@ -63,8 +63,12 @@ def checkpoint(
             call.bind_statics(fun), in_tree, [get_aval(x) for x in flat], info
         )
         outs = remat_p.bind(
-            *closed.consts, *flat, jaxpr=convert_constvars(closed.jaxpr), prevent_cse=prevent_cse,
-            differentiated=False, policy=policy,
+            *closed.consts,
+            *flat,
+            jaxpr=convert_constvars(closed.jaxpr),
+            prevent_cse=prevent_cse,
+            differentiated=False,
+            policy=policy,
         )
         return tree_util.tree_unflatten(out_tree, outs)
 
@@ -77,7 +81,6 @@ def _closed(jaxpr: Jaxpr) -> ClosedJaxpr:
     if found is None:
         found = _wrapped[jaxpr] = ClosedJaxpr(jaxpr, ())
     return found
-
 
 
 _wrapped: weakref.WeakKeyDictionary[Jaxpr, ClosedJaxpr] = weakref.WeakKeyDictionary()
@@ -156,9 +159,7 @@ def _recompute_and_transpose(closed: ClosedJaxpr, linear: Any, nonzero: Any) -> 
     """The transposed jaxpr; what does not depend on linear arguments is computed in it first."""
     parts = split_jaxpr(closed, linear, True)
     n = parts.num_residuals
-    back, nonzero_out = transpose_jaxpr(
-        parts.unknown, [False] * n + [True] * sum(linear), nonzero
-    )
+    back, nonzero_out = transpose_jaxpr(parts.unknown, [False] * n + [True] * sum(linear), nonzero)
     known_avals = parts.known.in_avals
 
     def fun(*args: Any) -> list[Any]:

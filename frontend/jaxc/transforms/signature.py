@@ -19,19 +19,36 @@ def _as_tuple(x: Any, kind: type) -> tuple[Any, ...]:
 class Signature:
     """The static and donated arguments of a function, positions and names made consistent."""
 
-    __slots__ = ("donate_names", "donate_nums", "parameters", "plain", "static_names", "static_nums")
+    __slots__ = (
+        "donate_names",
+        "donate_nums",
+        "parameters",
+        "plain",
+        "static_names",
+        "static_nums",
+    )
 
-    def __init__(self, fun: Callable[..., Any], static_argnums: Any, static_argnames: Any,
-                 donate_argnums: Any, donate_argnames: Any):
+    def __init__(
+        self,
+        fun: Callable[..., Any],
+        static_argnums: Any,
+        static_argnames: Any,
+        donate_argnums: Any,
+        donate_argnames: Any,
+    ):
         self.parameters = _parameters(fun)
         self.static_nums, self.static_names = self._both(
-            static_argnums, static_argnames, "static_argnums")
+            static_argnums, static_argnames, "static_argnums"
+        )
         self.donate_nums, self.donate_names = self._both(
-            donate_argnums, donate_argnames, "donate_argnums")
+            donate_argnums, donate_argnames, "donate_argnums"
+        )
         overlap = set(self.static_nums) & set(self.donate_nums)
         if overlap:
-            raise ValueError(f"static_argnums {self.static_nums} and donate_argnums "
-                             f"{self.donate_nums} cannot intersect.")
+            raise ValueError(
+                f"static_argnums {self.static_nums} and donate_argnums "
+                f"{self.donate_nums} cannot intersect."
+            )
         self.plain = not self.static_nums and not self.static_names
 
     def _both(self, nums: Any, names: Any, what: str) -> tuple[tuple[int, ...], tuple[str, ...]]:
@@ -46,22 +63,28 @@ class Signature:
         variadic = any(p.kind is inspect.Parameter.VAR_POSITIONAL for p in positional)
         for n in given_nums:
             if not variadic and not -len(order) <= n < len(order):
-                raise ValueError(f"jitted function has {what}={given_nums} but only accepts "
-                                 f"{len(order)} positional arguments.")
+                raise ValueError(
+                    f"jitted function has {what}={given_nums} but only accepts "
+                    f"{len(order)} positional arguments."
+                )
         has_kwargs = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in positional)
         known = {p.name for p in positional}
         for name in given_names:
             if name not in known and not has_kwargs:
-                raise ValueError(f"jitted function has invalid argnames {{{name!r}}} in "
-                                 f"static_argnames. Function does not take these args.")
+                raise ValueError(
+                    f"jitted function has invalid argnames {{{name!r}}} in "
+                    f"static_argnames. Function does not take these args."
+                )
         given_nums = tuple(n % len(order) if n < 0 and order else n for n in given_nums)
         if nums is None and names is not None:
             given_nums = tuple(order.index(n) for n in given_names if n in order)
         elif names is None and nums is not None:
-            keyword_ok = {p.name for p in positional
-                          if p.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD}
-            given_names = tuple(order[n] for n in given_nums
-                                if n < len(order) and order[n] in keyword_ok)
+            keyword_ok = {
+                p.name for p in positional if p.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
+            }
+            given_names = tuple(
+                order[n] for n in given_nums if n < len(order) and order[n] in keyword_ok
+            )
         return given_nums, given_names
 
     def resolve(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
@@ -87,8 +110,11 @@ class Static:
         return hash(self.value)
 
     def __eq__(self, other: object) -> bool:
-        return (isinstance(other, Static) and type(self.value) is type(other.value)
-                and bool(self.value == other.value))
+        return (
+            isinstance(other, Static)
+            and type(self.value) is type(other.value)
+            and bool(self.value == other.value)
+        )
 
     def __repr__(self) -> str:
         return repr(self.value)
@@ -99,8 +125,14 @@ class Call:
 
     __slots__ = ("args", "kwargs", "num_args", "signature", "statics")
 
-    def __init__(self, signature: Signature, args: tuple[Any, ...], kwargs: dict[str, Any],
-                 statics: tuple[Any, ...], num_args: int):
+    def __init__(
+        self,
+        signature: Signature,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        statics: tuple[Any, ...],
+        num_args: int,
+    ):
         self.signature = signature
         self.args = args
         self.kwargs = kwargs
@@ -117,8 +149,7 @@ class Call:
         def bound(*args: Any, **kwargs: Any) -> Any:
             dynamic = iter(args)
             full = [
-                by_position[i] if i in by_position else next(dynamic)
-                for i in range(self.num_args)
+                by_position[i] if i in by_position else next(dynamic) for i in range(self.num_args)
             ]
             return fun(*full, **kwargs, **by_name)
 
@@ -191,7 +222,9 @@ def normalize_argnums(argnums: Any, num_args: int) -> tuple[int, ...]:
     out = []
     for n in nums:
         if not -num_args <= n < num_args:
-            raise ValueError(f"Positional argument indices, e.g. for `argnums`, need to be less "
-                             f"than the number of positional arguments, got {n} for {num_args}")
+            raise ValueError(
+                f"Positional argument indices, e.g. for `argnums`, need to be less "
+                f"than the number of positional arguments, got {n} for {num_args}"
+            )
         out.append(n % num_args)
     return tuple(out)

@@ -23,8 +23,16 @@ class ShapeDtypeStruct:
 
     __slots__ = ("dtype", "shape", "sharding", "weak_type")
 
-    def __init__(self, shape: Any, dtype: Any, *, sharding: Any = None, weak_type: bool = False,
-                 vma: Any = None, is_ref: bool = False):
+    def __init__(
+        self,
+        shape: Any,
+        dtype: Any,
+        *,
+        sharding: Any = None,
+        weak_type: bool = False,
+        vma: Any = None,
+        is_ref: bool = False,
+    ):
         if dtype is None:
             raise ValueError("ShapeDtypeStruct: dtype must be specified.")
         self.shape = tuple(shape)
@@ -164,8 +172,7 @@ class Lowered:
         from jaxc.backend import stage_text
 
         traced = self._parent._traced
-        return stage_text(traced.closed, dialect or "lax", name=traced.name,
-                          donated=traced.donated)
+        return stage_text(traced.closed, dialect or "lax", name=traced.name, donated=traced.donated)
 
     def compiler_ir(self, dialect: str | None = None) -> Any:
         return self.as_text(dialect)
@@ -231,16 +238,21 @@ class Compiled:
                 args, kwargs = call.args, call.kwargs
         flat, tree = tree_util.tree_flatten((args, kwargs))
         if signature.plain and tree != self.in_tree:
-            raise TypeError("Function compiled with input pytree does not match the input pytree "
-                            f"it was called with: {self.in_tree} and {tree}")
+            raise TypeError(
+                "Function compiled with input pytree does not match the input pytree "
+                f"it was called with: {self.in_tree} and {tree}"
+            )
         avals = self._lowered._parent.in_avals
         if len(flat) != len(avals):
-            raise TypeError(f"Compiled function called with {len(flat)} arrays, expected "
-                            f"{len(avals)}")
+            raise TypeError(
+                f"Compiled function called with {len(flat)} arrays, expected {len(avals)}"
+            )
         for i, (x, aval) in enumerate(zip(flat, avals)):
             got = get_aval(x)
             if got.shape != aval.shape or got.dtype != aval.dtype:
-                raise TypeError("Argument types differ from the types for which this computation "
-                                f"was compiled: argument {i} was compiled with {aval.str_short()} "
-                                f"and called with {got.str_short()}")
+                raise TypeError(
+                    "Argument types differ from the types for which this computation "
+                    f"was compiled: argument {i} was compiled with {aval.str_short()} "
+                    f"and called with {got.str_short()}"
+                )
         return self._traced.run([as_array(x) for x in flat])

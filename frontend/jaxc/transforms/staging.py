@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-
 from jaxc.core import source
 from jaxc.core.array import Array
 from jaxc.core.jaxpr import (
@@ -139,14 +138,18 @@ class JaxprTrace(Trace):
             if v is var:
                 name = where.arg_names[i] if where.arg_names and i < len(where.arg_names) else ""
                 argument = f"the argument {name}" if name else f"argument {i}"
-                return (f"\nThe error occurred while tracing the function {where.func_name}{for_}. "
-                        f"This value depends on {argument}.")
+                return (
+                    f"\nThe error occurred while tracing the function {where.func_name}{for_}. "
+                    f"This value depends on {argument}."
+                )
         for eqn in self.eqns:
             if any(v is var for v in eqn.outvars):
                 frame = eqn.source_info.frame() if eqn.source_info else None
                 line = f" at {frame}" if frame else ""
-                return (f"\nThe error occurred while tracing the function {where.func_name}{for_}. "
-                        f"The value is the result of {eqn.primitive}{line}.")
+                return (
+                    f"\nThe error occurred while tracing the function {where.func_name}{for_}. "
+                    f"The value is the result of {eqn.primitive}{line}."
+                )
         return ""
 
 
@@ -159,7 +162,8 @@ def _literal_value(x: Any) -> Any:
 
 
 def trace_to_jaxpr(
-    fun: Callable[..., Sequence[Any]], in_avals: Sequence[ShapedArray],
+    fun: Callable[..., Sequence[Any]],
+    in_avals: Sequence[ShapedArray],
     debug_info: DebugInfo | None = None,
 ) -> ClosedJaxpr:
     """Trace a function of flat arguments, returning a flat list, at the given avals."""

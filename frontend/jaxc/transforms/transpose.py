@@ -55,8 +55,7 @@ def backward_pass(
         if all(ct is None for ct in found):
             continue
         full = [
-            Zero(ad.tangent_aval(v.aval)) if ct is None else ct
-            for v, ct in zip(eqn.outvars, found)
+            Zero(ad.tangent_aval(v.aval)) if ct is None else ct for v, ct in zip(eqn.outvars, found)
         ]
         ct_in: Any = full if eqn.primitive.multiple_results else full[0]
         rule = ad.transpose_rule(eqn.primitive)
@@ -64,7 +63,8 @@ def backward_pass(
         for v, ct in zip(eqn.invars, outs, strict=True):
             accumulate(v, ct)
     return [
-        cts.get(v, Zero(ad.tangent_aval(v.aval))) if is_undefined_primal(a)
+        cts.get(v, Zero(ad.tangent_aval(v.aval)))
+        if is_undefined_primal(a)
         else Zero(ad.tangent_aval(get_aval(a)))
         for v, a in zip(jaxpr.invars, args)
     ]

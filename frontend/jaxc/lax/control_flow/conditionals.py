@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-
 from jaxc import tree_util
 from jaxc.core import dtypes
 from jaxc.core.array import as_array, raw
@@ -24,15 +23,16 @@ from jaxc.lax.control_flow.tracing import (
 )
 from jaxc.transforms import ad, batching
 from jaxc.transforms import partial_eval as pe
-from jaxc.transforms.jit import batched_jaxpr, jvp_jaxpr, split_jaxpr, transpose_jaxpr
+from jaxc.transforms.calls import batched_jaxpr, jvp_jaxpr, split_jaxpr, transpose_jaxpr
 from jaxc_compiler.opset.avals import typematch
 
 cond_p = primitive("cond")
 _no_operand = object()
 
 
-def switch(index: Any, branches: Sequence[Callable[..., Any]], *operands: Any,
-           operand: Any = _no_operand) -> Any:
+def switch(
+    index: Any, branches: Sequence[Callable[..., Any]], *operands: Any, operand: Any = _no_operand
+) -> Any:
     """Run `branches[clamp(index)](*operands)`.
 
     Args:
@@ -69,8 +69,14 @@ def switch(index: Any, branches: Sequence[Callable[..., Any]], *operands: Any,
     return _run("switch", index, list(branches), operands)
 
 
-def cond(pred: Any, true_fun: Callable[..., Any], false_fun: Callable[..., Any], *operands: Any,
-         operand: Any = _no_operand, **_: Any) -> Any:
+def cond(
+    pred: Any,
+    true_fun: Callable[..., Any],
+    false_fun: Callable[..., Any],
+    *operands: Any,
+    operand: Any = _no_operand,
+    **_: Any,
+) -> Any:
     """Run `true_fun(*operands)` if `pred` holds, else `false_fun(*operands)`.
 
     Args:
@@ -90,8 +96,10 @@ def cond(pred: Any, true_fun: Callable[..., Any], false_fun: Callable[..., Any],
         raise TypeError("lax.cond: true_fun and false_fun arguments should be callable.")
     if operand is not _no_operand:
         if operands:
-            raise TypeError("if 'operand' keyword is passed then no positional operands can be "
-                            f"passed, got operand={operand} and positional operands {operands}")
+            raise TypeError(
+                "if 'operand' keyword is passed then no positional operands can be "
+                f"passed, got operand={operand} and positional operands {operands}"
+            )
         operands = (operand,)
     aval = _scalar_aval("Pred", pred)
     if not (aval.dtype == np.bool_ or dtypes.issubdtype(aval.dtype, np.number)):
@@ -303,8 +311,9 @@ def cond_transpose(cts: Any, index: Any, *operands: Any, branches: Any) -> list[
 
         def fun(*args: Any) -> list[Any]:
             outs = iter(eval_jaxpr(back.jaxpr, back.consts, *args))
-            return [next(outs) if nz else ad.zeros_like_aval(a)
-                    for nz, a in zip(nonzero_out, lin_avals)]
+            return [
+                next(outs) if nz else ad.zeros_like_aval(a) for nz, a in zip(nonzero_out, lin_avals)
+            ]
 
         return convert_outputs(trace_to_jaxpr(fun, back.in_avals), lin_avals)
 
@@ -321,11 +330,13 @@ def cond_batch(axis: Any, args: Any, dims: Any, *, branches: Any) -> Any:
     index, *operands = args
     index_dim, *op_dims = dims
     batched = [d is not None for d in op_dims]
-    operands = [batching.moveaxis(o, d, 0) if d is not None else o
-                for o, d in zip(operands, op_dims)]
+    operands = [
+        batching.moveaxis(o, d, 0) if d is not None else o for o, d in zip(operands, op_dims)
+    ]
     if index_dim is not None:
-        return _select_branches(axis, batching.moveaxis(index, index_dim, 0), operands, batched,
-                                branches)
+        return _select_branches(
+            axis, batching.moveaxis(index, index_dim, 0), operands, batched, branches
+        )
     out_batched = [any(f) for f in zip(*(batched_jaxpr(b, axis, batched)[1] for b in branches))]
     new = [batched_jaxpr(b, axis, batched, out_batched)[0] for b in branches]
     outs = _bind(index, operands, new)

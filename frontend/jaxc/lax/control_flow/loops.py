@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-
 from jaxc import tree_util
 from jaxc.core import dtypes
 from jaxc.core.array import as_array, raw
@@ -26,7 +25,7 @@ from jaxc.lax.control_flow.tracing import (
 )
 from jaxc.transforms import ad, batching, compiling
 from jaxc.transforms import partial_eval as pe
-from jaxc.transforms.jit import batched_jaxpr, jvp_jaxpr
+from jaxc.transforms.calls import batched_jaxpr, jvp_jaxpr
 from jaxc.transforms.staging import trace_to_jaxpr
 from jaxc_compiler.opset.avals import ShapedArray, typematch
 
@@ -69,12 +68,18 @@ def while_loop(cond_fun: Callable[..., Any], body_fun: Callable[..., Any], init_
     _check_condition(cond_tree, cond.out_avals)
     before = avals_of(init)
     if body_tree != tree or not all(map(typematch, before, body.out_avals)):
-        raise TypeError(describe_mismatch("body_fun output and input", tree, body_tree, before,
-                                          body.out_avals))
+        raise TypeError(
+            describe_mismatch("body_fun output and input", tree, body_tree, before, body.out_avals)
+        )
     body = convert_outputs(body, before)
     outs = while_p.bind(
-        *cond_consts, *body_consts, *init, cond_jaxpr=cond, body_jaxpr=body,
-        cond_nconsts=len(cond_consts), body_nconsts=len(body_consts),
+        *cond_consts,
+        *body_consts,
+        *init,
+        cond_jaxpr=cond,
+        body_jaxpr=body,
+        cond_nconsts=len(cond_consts),
+        body_nconsts=len(body_consts),
     )
     return tree_util.tree_unflatten(tree, outs)
 
@@ -89,12 +94,20 @@ def _check_condition(tree: Any, avals: Any) -> None:
     if not tree_util.treedef_is_leaf(tree) or len(avals) != 1:
         raise TypeError(f"cond_fun must return a boolean scalar, but got pytree {tree}.")
     if avals[0].shape != () or avals[0].dtype != np.bool_:
-        raise TypeError("cond_fun must return a boolean scalar, but got output type(s) "
-                        f"{[a.str_short() for a in avals]}.")
+        raise TypeError(
+            "cond_fun must return a boolean scalar, but got output type(s) "
+            f"{[a.str_short() for a in avals]}."
+        )
 
 
-def fori_loop(lower: Any, upper: Any, body_fun: Callable[..., Any], init_val: Any, *,
-              unroll: int | bool | None = None) -> Any:
+def fori_loop(
+    lower: Any,
+    upper: Any,
+    body_fun: Callable[..., Any],
+    init_val: Any,
+    *,
+    unroll: int | bool | None = None,
+) -> Any:
     """`for i in range(lower, upper): val = body_fun(i, val)`.
 
     A loop with bounds known when traced is a `scan` and can be differentiated in reverse mode.
@@ -117,17 +130,24 @@ def fori_loop(lower: Any, upper: Any, body_fun: Callable[..., Any], init_val: An
     dtype, weak = _bound_dtype(lower, upper)
     start, stop = _concrete(lower), _concrete(upper)
     if start is not None and stop is not None and not config.jax_disable_jit:
+
         def body(carry: Any, _: Any) -> Any:
             i, val = carry
             return (i + 1, body_fun(i, val)), None
 
         first = start if weak else np.asarray(start, dtype)[()]
-        (_, out), _ = scan(body, (first, init_val), None, length=max(stop - start, 0),
-                           unroll=1 if unroll is None else unroll)
+        (_, out), _ = scan(
+            body,
+            (first, init_val),
+            None,
+            length=max(stop - start, 0),
+            unroll=1 if unroll is None else unroll,
+        )
         return out
     if unroll is not None:
-        raise ValueError("Can only use `unroll` in `fori_loop` if the loop bounds are statically "
-                         "known.")
+        raise ValueError(
+            "Can only use `unroll` in `fori_loop` if the loop bounds are statically known."
+        )
     lower, upper = (_as_bound(b, dtype, weak) for b in (lower, upper))
     _, _, out = while_loop(
         lambda val: val[0] < val[1],
@@ -157,16 +177,17 @@ def _as_bound(x: Any, dtype: Any, weak: bool) -> Any:
     aval = get_aval(x)
     if aval.dtype == dtype and aval.weak_type == weak:
         return x
-    return primitive("convert_element_type").bind(
-        x, new_dtype=dtype, weak_type=weak, sharding=None
-    )
+    return primitive("convert_element_type").bind(x, new_dtype=dtype, weak_type=weak, sharding=None)
 
 
 # ---- rules -----------------------------------------------------------------------------------
 
 
 def while_impl(
-    *args: Any, cond_jaxpr: ClosedJaxpr, body_jaxpr: ClosedJaxpr, cond_nconsts: int,
+    *args: Any,
+    cond_jaxpr: ClosedJaxpr,
+    body_jaxpr: ClosedJaxpr,
+    cond_nconsts: int,
     body_nconsts: int,
 ) -> list[Any]:
     """Interpret a short loop; compile what is left of a long one."""
@@ -199,8 +220,13 @@ def _whole_loop(cond: Any, body: Any, cond_nconsts: int, body_nconsts: int, aval
         if len(_loops) > 256:
             _loops.clear()
         found = _loops[key] = trace_to_jaxpr(
-            lambda *xs: while_p.bind(*xs, cond_jaxpr=cond, body_jaxpr=body,
-                                     cond_nconsts=cond_nconsts, body_nconsts=body_nconsts),
+            lambda *xs: while_p.bind(
+                *xs,
+                cond_jaxpr=cond,
+                body_jaxpr=body,
+                cond_nconsts=cond_nconsts,
+                body_nconsts=body_nconsts,
+            ),
             avals,
         )
     return found
@@ -212,8 +238,13 @@ def _split_args(args: Any, cond_nconsts: int, body_nconsts: int) -> tuple[Any, A
 
 
 def while_jvp(
-    primals: Any, tangents: Any, *, cond_jaxpr: ClosedJaxpr, body_jaxpr: ClosedJaxpr,
-    cond_nconsts: int, body_nconsts: int,
+    primals: Any,
+    tangents: Any,
+    *,
+    cond_jaxpr: ClosedJaxpr,
+    body_jaxpr: ClosedJaxpr,
+    cond_nconsts: int,
+    body_nconsts: int,
 ) -> Any:
     nonzero = [type(t) is not ad.Zero for t in tangents]
     _, const_nz, carry_nz = _split_args(nonzero, cond_nconsts, body_nconsts)
@@ -227,15 +258,27 @@ def while_jvp(
     consts_dot = [t for t, nz in zip(consts_dot, const_nz) if nz]
     init_dot = [ad.instantiate_zeros(t) for t, nz in zip(init_dot, carry_nz) if nz]
     b, k, db = len(consts), len(init), len(consts_dot)
-    order = [*range(b), *range(b + k, b + k + db), *range(b, b + k),
-             *range(b + k + db, b + k + db + len(init_dot))]
+    order = [
+        *range(b),
+        *range(b + k, b + k + db),
+        *range(b, b + k),
+        *range(b + k + db, b + k + db + len(init_dot)),
+    ]
     avals = [*avals_of(init), *avals_of(init_dot)]
     body = convert_outputs(rearrange(body_jvp, order), avals)
     cond = _with_extra_carry(cond_jaxpr, avals_of(init_dot))
     body, extra = open_consts(body)
     outs = while_p.bind(
-        *cond_consts, *extra, *consts, *consts_dot, *init, *init_dot, cond_jaxpr=cond,
-        body_jaxpr=body, cond_nconsts=cond_nconsts, body_nconsts=len(extra) + b + db,
+        *cond_consts,
+        *extra,
+        *consts,
+        *consts_dot,
+        *init,
+        *init_dot,
+        cond_jaxpr=cond,
+        body_jaxpr=body,
+        cond_nconsts=cond_nconsts,
+        body_nconsts=len(extra) + b + db,
     )
     dots = iter(outs[k:])
     return outs[:k], [
@@ -278,8 +321,9 @@ def while_partial_eval(split: pe.SplitTrace, args: Any, params: dict) -> list[An
     carry = [a for a, k in zip(args[nc + nb :], keep) if k]
     consts_flags = [u for u, k in zip(const_uk, used[:nb]) if k]
     if any(consts_flags):
-        known_body, used2 = pe.dce_closed(known_body, [True] * len(carry),
-                                          [not f for f in consts_flags] + [True] * len(carry))
+        known_body, used2 = pe.dce_closed(
+            known_body, [True] * len(carry), [not f for f in consts_flags] + [True] * len(carry)
+        )
         consts = [a for a, u in zip(consts, used2) if u]
     known = while_p.bind_with_trace(split.parent, (*args[:nc], *consts, *carry), {
         "cond_jaxpr": known_cond, "body_jaxpr": known_body, "cond_nconsts": nc,
@@ -302,11 +346,18 @@ ad.primitive_transposes[while_p] = while_transpose
 
 
 def while_batch(
-    axis: Any, args: Any, dims: Any, *, cond_jaxpr: ClosedJaxpr, body_jaxpr: ClosedJaxpr,
-    cond_nconsts: int, body_nconsts: int,
+    axis: Any,
+    args: Any,
+    dims: Any,
+    *,
+    cond_jaxpr: ClosedJaxpr,
+    body_jaxpr: ClosedJaxpr,
+    cond_nconsts: int,
+    body_nconsts: int,
 ) -> Any:
-    cond_b, const_b, carry_b = _split_args([d is not None for d in dims], cond_nconsts,
-                                           body_nconsts)
+    cond_b, const_b, carry_b = _split_args(
+        [d is not None for d in dims], cond_nconsts, body_nconsts
+    )
     while True:
         _, out_b = batched_jaxpr(body_jaxpr, axis, [*const_b, *carry_b], carry_b)
         _, (pred_b,) = batched_jaxpr(cond_jaxpr, axis, [*cond_b, *carry_b])
@@ -326,8 +377,15 @@ def while_batch(
     body, extra = open_consts(convert_outputs(body, avals_of(carry)))
     cond, cond_extra = open_consts(cond)
     outs = while_p.bind(
-        *cond_extra, *cond_consts, *extra, *consts, *carry, cond_jaxpr=cond, body_jaxpr=body,
-        cond_nconsts=len(cond_extra) + len(cond_consts), body_nconsts=len(extra) + len(consts),
+        *cond_extra,
+        *cond_consts,
+        *extra,
+        *consts,
+        *carry,
+        cond_jaxpr=cond,
+        body_jaxpr=body,
+        cond_nconsts=len(cond_extra) + len(cond_consts),
+        body_nconsts=len(extra) + len(consts),
     )
     return outs, [0 if b else None for b in carry_b]
 

@@ -11,7 +11,7 @@ from jaxc.core.trace import get_aval, set_current_trace
 from jaxc.lax.control_flow.tracing import avals_of, convert_outputs, open_consts, rearrange
 from jaxc.transforms import ad, batching
 from jaxc.transforms import partial_eval as pe
-from jaxc.transforms.jit import batched_jaxpr, jvp_jaxpr, split_jaxpr, transpose_jaxpr
+from jaxc.transforms.calls import batched_jaxpr, jvp_jaxpr, split_jaxpr, transpose_jaxpr
 from jaxc.transforms.staging import trace_to_jaxpr
 
 scan_p = primitive("scan")
@@ -26,8 +26,15 @@ def split3(xs: Sequence[Any], num_consts: int, num_carry: int) -> tuple[Any, Any
 def _bind(consts: Any, carry: Any, xs: Any, body: ClosedJaxpr, params: dict) -> list[Any]:
     body, extra = open_consts(body)
     return scan_p.bind(
-        *extra, *consts, *carry, *xs, jaxpr=body, num_consts=len(extra) + len(consts),
-        num_carry=len(carry), length=params["length"], reverse=params["reverse"],
+        *extra,
+        *consts,
+        *carry,
+        *xs,
+        jaxpr=body,
+        num_consts=len(extra) + len(consts),
+        num_carry=len(carry),
+        length=params["length"],
+        reverse=params["reverse"],
         unroll=params["unroll"],
     )
 
@@ -54,8 +61,14 @@ def scan_jvp(primals: Any, tangents: Any, **params: Any) -> Any:
     init_dot = [ad.instantiate_zeros(t) for t, nz in zip(init_dot, carry_nz) if nz]
     xs_dot = [t for t, nz in zip(xs_dot, xs_nz) if nz]
     n, dc, dk = len(primals), len(consts_dot), len(init_dot)
-    inputs = [*range(nc), *range(n, n + dc), *range(nc, nc + nk), *range(n + dc, n + dc + dk),
-              *range(nc + nk, n), *range(n + dc + dk, n + dc + dk + len(xs_dot))]
+    inputs = [
+        *range(nc),
+        *range(n, n + dc),
+        *range(nc, nc + nk),
+        *range(n + dc, n + dc + dk),
+        *range(nc + nk, n),
+        *range(n + dc + dk, n + dc + dk + len(xs_dot)),
+    ]
     m = nk + n_ys
     outputs = [*range(nk), *range(m, m + dk), *range(nk, m), *range(m + dk, m + dk + sum(ys_nz))]
     carry = [*init, *init_dot]
@@ -88,9 +101,7 @@ def scan_partial_eval(split: pe.SplitTrace, args: Any, params: dict) -> list[Any
     known_consts, unknown_consts = pe.partition(const_uk, consts)
     known_init, unknown_init = pe.partition(carry_uk, init)
     known_xs, unknown_xs = pe.partition(xs_uk, xs)
-    residuals, known_outs = _run_known(
-        split, parts, known_consts, known_init, known_xs, params
-    )
+    residuals, known_outs = _run_known(split, parts, known_consts, known_init, known_xs, params)
     if not any(parts.out_unknown):
         return known_outs
     invariant = [kind == "const" for kind, _ in residuals]
@@ -162,8 +173,10 @@ def scan_transpose(cts: Any, *args: Any, **params: Any) -> list[Any]:
     res_xs = [x for x, lin in zip(xs, xs_lin) if not lin]
     back, nonzero_out = transpose_jaxpr(body, linear, [True] * nk + ys_nz)
     lin_avals = [ad.tangent_aval(get_aval(a)) for a, lin in zip(args, linear) if lin]
-    lin_avals = [*lin_avals[: sum(const_lin) + nk],
-                 *(a.update(shape=a.shape[1:]) for a in lin_avals[sum(const_lin) + nk :])]
+    lin_avals = [
+        *lin_avals[: sum(const_lin) + nk],
+        *(a.update(shape=a.shape[1:]) for a in lin_avals[sum(const_lin) + nk :]),
+    ]
     n_c, n_rc = sum(const_lin), len(res_consts)
     carry_avals = [ad.tangent_aval(a) for a in body.out_avals[:nk]]
     const_avals = lin_avals[:n_c]

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-
 from jaxc import tree_util
 from jaxc.core.array import Array, as_array, raw, wrap
 from jaxc.core.config import config
@@ -29,8 +28,13 @@ scan_p = primitive("scan")
 
 
 def scan(
-    f: Callable[..., Any], init: Any, xs: Any = None, length: int | None = None,
-    reverse: bool = False, unroll: int | bool = 1, _split_transpose: bool = False,
+    f: Callable[..., Any],
+    init: Any,
+    xs: Any = None,
+    length: int | None = None,
+    reverse: bool = False,
+    unroll: int | bool = 1,
+    _split_transpose: bool = False,
 ) -> tuple[Any, Any]:
     """Loop over the leading axis of `xs`, carrying a value along.
 
@@ -78,14 +82,30 @@ def scan(
             closed, consts, (carry_tree, y_tree) = trace(init_flat)
     before, after = avals_of(init_flat), closed.out_avals[: carry_tree.num_leaves]
     if carry_tree != init_tree or not all(typematch(a, b) for a, b in zip(before, after)):
-        raise TypeError(describe_mismatch("scan body function carry input and carry output",
-                                          init_tree, carry_tree, before, after))
+        raise TypeError(
+            describe_mismatch(
+                "scan body function carry input and carry output",
+                init_tree,
+                carry_tree,
+                before,
+                after,
+            )
+        )
     outs = scan_p.bind(
-        *consts, *init_flat, *xs_flat, jaxpr=closed, length=length, num_consts=len(consts),
-        num_carry=n, reverse=bool(reverse), unroll=_unroll(unroll, length),
+        *consts,
+        *init_flat,
+        *xs_flat,
+        jaxpr=closed,
+        length=length,
+        num_consts=len(consts),
+        num_carry=n,
+        reverse=bool(reverse),
+        unroll=_unroll(unroll, length),
     )
-    return (tree_util.tree_unflatten(init_tree, outs[:n]),
-            tree_util.tree_unflatten(y_tree, outs[n:]))
+    return (
+        tree_util.tree_unflatten(init_tree, outs[:n]),
+        tree_util.tree_unflatten(y_tree, outs[n:]),
+    )
 
 
 def _unroll(unroll: Any, length: int) -> int:
@@ -101,18 +121,23 @@ def _length(xs: Sequence[Any], tree: Any, length: int | None) -> int:
     for x in xs:
         shape = get_aval(x).shape
         if not shape:
-            raise ValueError("scan got value with no leading axis to scan over: "
-                             f"{[get_aval(x).str_short() for x in xs]}.")
+            raise ValueError(
+                "scan got value with no leading axis to scan over: "
+                f"{[get_aval(x).str_short() for x in xs]}."
+            )
         lengths.append(shape[0])
     if length is not None:
         try:
             length = int(length)
         except Exception as err:
             raise TypeError(
-                "The `length` argument to `scan` expects a concrete `int` value.") from err
+                "The `length` argument to `scan` expects a concrete `int` value."
+            ) from err
         if any(n != length for n in lengths):
-            raise ValueError(f"scan got `length` argument of {length} which disagrees with leading "
-                             f"axis sizes {lengths}.")
+            raise ValueError(
+                f"scan got `length` argument of {length} which disagrees with leading "
+                f"axis sizes {lengths}."
+            )
         return length
     if len(set(lengths)) > 1:
         raise ValueError(f"scan got values with different leading axis sizes: {lengths}.")
@@ -137,12 +162,16 @@ def _python_scan(f: Any, carry: Any, xs: Any, tree: Any, length: int, reverse: b
         carry, y = f(carry, tree_util.tree_unflatten(tree, [as_array(x)[i] for x in xs]))
         ys.append(y)
     if not ys:
-        raise ValueError("zero-length scan is not supported in disable_jit() mode because the "
-                         "output type is unknown.")
+        raise ValueError(
+            "zero-length scan is not supported in disable_jit() mode because the "
+            "output type is unknown."
+        )
     ys = ys[::-1] if reverse else ys
     stacked = tree_util.tree_map(
-        lambda *rows: wrap(np.stack([raw(r) for r in rows]),
-                           ShapedArray((length, *get_aval(rows[0]).shape), rows[0].dtype)),
+        lambda *rows: wrap(
+            np.stack([raw(r) for r in rows]),
+            ShapedArray((length, *get_aval(rows[0]).shape), rows[0].dtype),
+        ),
         *tree_util.tree_map(as_array, ys),
     )
     return carry, stacked
@@ -151,15 +180,24 @@ def _python_scan(f: Any, carry: Any, xs: Any, tree: Any, length: int, reverse: b
 # ---- evaluation ------------------------------------------------------------------------------
 
 
-def scan_impl(*args: Any, jaxpr: ClosedJaxpr, length: int, num_consts: int, num_carry: int,
-              reverse: bool, unroll: int) -> list[Any]:
+def scan_impl(
+    *args: Any,
+    jaxpr: ClosedJaxpr,
+    length: int,
+    num_consts: int,
+    num_carry: int,
+    reverse: bool,
+    unroll: int,
+) -> list[Any]:
     """Interpret a short scan, compile a long one."""
     if length * max(1, len(jaxpr.eqns)) > EAGER_EQUATIONS:
         program = _whole_scan(jaxpr, length, num_consts, num_carry, reverse, tuple(avals_of(args)))
         return compiling.program_of(program, (), "scan")([as_array(a) for a in args])
     consts, carry = args[:num_consts], list(args[num_consts : num_consts + num_carry])
     xs = [raw(x) for x in args[num_consts + num_carry :]]
-    avals = [get_aval(x).update(shape=get_aval(x).shape[1:]) for x in args[num_consts + num_carry:]]
+    avals = [
+        get_aval(x).update(shape=get_aval(x).shape[1:]) for x in args[num_consts + num_carry :]
+    ]
     y_avals = jaxpr.out_avals[num_carry:]
     ys = [np.zeros((length, *_stored(a)), _stored_dtype(a)) for a in y_avals]
     for i in reversed(range(length)) if reverse else range(length):
@@ -169,9 +207,7 @@ def scan_impl(*args: Any, jaxpr: ClosedJaxpr, length: int, num_consts: int, num_
         for y, row in zip(ys, outs[num_carry:]):
             y[i] = raw(row)
     carry = [_as(c, a) for c, a in zip(carry, jaxpr.out_avals[:num_carry])]
-    return carry + [
-        wrap(y, a.update(shape=(length, *a.shape))) for y, a in zip(ys, y_avals)
-    ]
+    return carry + [wrap(y, a.update(shape=(length, *a.shape))) for y, a in zip(ys, y_avals)]
 
 
 def _stored(aval: ShapedArray) -> tuple[int, ...]:
@@ -194,11 +230,24 @@ scan_p.impl = scan_impl
 
 
 @functools.lru_cache(256)
-def _whole_scan(jaxpr: Any, length: int, num_consts: int, num_carry: int, reverse: bool,
-                avals: tuple[ShapedArray, ...]) -> ClosedJaxpr:
+def _whole_scan(
+    jaxpr: Any,
+    length: int,
+    num_consts: int,
+    num_carry: int,
+    reverse: bool,
+    avals: tuple[ShapedArray, ...],
+) -> ClosedJaxpr:
     return trace_to_jaxpr(
-        lambda *xs: scan_p.bind(*xs, jaxpr=jaxpr, length=length, num_consts=num_consts,
-                                num_carry=num_carry, reverse=reverse, unroll=1),
+        lambda *xs: scan_p.bind(
+            *xs,
+            jaxpr=jaxpr,
+            length=length,
+            num_consts=num_consts,
+            num_carry=num_carry,
+            reverse=reverse,
+            unroll=1,
+        ),
         avals,
     )
 
@@ -277,8 +326,10 @@ def associative_scan(fn: Callable[..., Any], elems: Any, reverse: bool = False, 
     size = get_aval(flat[0]).shape[axis]
     for x in flat[1:]:
         if get_aval(x).shape[axis] != size:
-            raise ValueError("Array inputs to associative_scan must have the same first dimension. "
-                             f"(saw: {[get_aval(x).shape for x in flat]})")
+            raise ValueError(
+                "Array inputs to associative_scan must have the same first dimension. "
+                f"(saw: {[get_aval(x).shape for x in flat]})"
+            )
     if reverse:
         flat = [primitive("rev").bind(x, dimensions=(axis,)) for x in flat]
 
@@ -297,9 +348,7 @@ def _take(x: Any, start: int, stop: int, step: int, axis: int) -> Any:
     starts = tuple(start if i == axis else 0 for i in range(len(shape)))
     limits = tuple(stop if i == axis else n for i, n in enumerate(shape))
     strides = tuple(step if i == axis else 1 for i in range(len(shape)))
-    return primitive("slice").bind(
-        x, start_indices=starts, limit_indices=limits, strides=strides
-    )
+    return primitive("slice").bind(x, start_indices=starts, limit_indices=limits, strides=strides)
 
 
 def _prefix(combine: Any, elems: list[Any], axis: int) -> list[Any]:

@@ -76,9 +76,7 @@ def convert_outputs(closed: ClosedJaxpr, avals: Sequence[ShapedArray]) -> Closed
 
 def join_weak_types(all_avals: Sequence[Sequence[ShapedArray]]) -> list[ShapedArray]:
     """For each position the aval, weak only if it is weak in every list."""
-    return [
-        avals[0].update(weak_type=all(a.weak_type for a in avals)) for avals in zip(*all_avals)
-    ]
+    return [avals[0].update(weak_type=all(a.weak_type for a in avals)) for avals in zip(*all_avals)]
 
 
 def promote_weak(init: Sequence[Any], before: Sequence[Any], after: Sequence[Any]) -> Any:
@@ -91,8 +89,11 @@ def promote_weak(init: Sequence[Any], before: Sequence[Any], after: Sequence[Any
 
     changed, new = False, []
     for x, a, b in zip(init, before, after):
-        if not typematch(a, b) and a.weak_type and a.shape == b.shape and (
-            dtypes.promote_types(a.dtype, b.dtype) == b.dtype
+        if (
+            not typematch(a, b)
+            and a.weak_type
+            and a.shape == b.shape
+            and (dtypes.promote_types(a.dtype, b.dtype) == b.dtype)
         ):
             changed = True
             x = primitive("convert_element_type").bind(
@@ -117,6 +118,6 @@ def describe_mismatch(
         for (p, _), a, b in zip(paths, before, after)
         if not typematch(a, b)
     ]
-    return "\n".join([f"{what} must have equal types (shapes and dtypes), but they differ:", *lines])
-
-
+    return "\n".join(
+        [f"{what} must have equal types (shapes and dtypes), but they differ:", *lines]
+    )
