@@ -132,7 +132,7 @@ class custom_jvp(Custom):
             pair = rule(*static, primals, tangents)
             return _check_jvp(self.__name__, pair, out_trees)
 
-        jvp.__name__ = _name(rule)  # as jaxprs print it
+        jvp.__name__ = getattr(rule, "__name__", "jvp")  # as jaxprs print it
         outs = custom_jvp_call_p.bind_custom(
             flat_fun, jvp, *flat, name=self.__name__, symbolic_zeros=self.symbolic_zeros
         )

@@ -4,7 +4,7 @@ Importing this package registers the rules of every family in `values.ELEMENT`. 
 puts such elements in loops over memory, the linalg lowering in `linalg.generic` bodies.
 """
 
-from jaxc_compiler.lowering.element import (  # noqa: F401  each registers its rules
+from jaxc_compiler.lowering.element import (
     binary,
     convert,
     elementwise,

@@ -158,8 +158,8 @@ def zeta(m: Any, s: Scalar, q: Scalar) -> Scalar:
         rising = m.mul(rising, m.mul(m.add(s, 2.0 * k + 1), m.add(s, 2.0 * k + 2)))
         scale = m.mul(scale, inverse)
     value = m.select(m.eq(s, 1.0), INF, m.select(m.lt(s, 1.0), NAN, total))
-    pole = m.b.all_of([m.le(q, 0.0), m.eq(m.floor(q), q)])
-    root = m.b.all_of([m.le(q, 0.0), m.ne(m.floor(s), s)])
+    pole = m.b.all_of([m.le(q, 0.0), m.is_whole(q)])
+    root = m.b.all_of([m.le(q, 0.0), m.is_fraction(s)])
     return m.select(pole, INF, m.select(root, NAN, value))
 
 
@@ -170,9 +170,9 @@ def polygamma(m: Any, order: Scalar, x: Scalar) -> Scalar:
     factorial = math_f64.exp(m, math_special.lgamma(m, next_order))
     value = m.mul(factorial, zeta(m, m.max(next_order, 1.5), x))
     half = m.mul(order, 0.5)
-    value = m.select(m.eq(m.floor(half), half), m.neg(value), value)
+    value = m.select(m.is_whole(half), m.neg(value), value)
     value = m.select(m.eq(order, 0.0), math_special.digamma(m, x), value)
-    bad = b.op("arith.ori", b.i1, [m.lt(order, 0.0), m.ne(m.floor(order), order)])
+    bad = b.op("arith.ori", b.i1, [m.lt(order, 0.0), m.is_fraction(order)])
     return m.select(bad, NAN, value)
 
 

@@ -135,7 +135,7 @@ def lgamma(m: Any, x: Scalar) -> Scalar:
     logs = m.add(math_f64.log(m, size), math_f64.log(m, sine))
     reflected = m.sub(m.sub(_LOG_PI, logs), positive)
     value = m.select(m.lt(x, 0.0), reflected, positive)
-    pole = m.b.all_of([m.le(x, 0.0), m.eq(m.floor(x), x)])
+    pole = m.b.all_of([m.le(x, 0.0), m.is_whole(x)])
     value = m.select(pole, INF, value)
     return m.select(m.lt(size, INF), value, m.add(size, 0.0))
 
@@ -159,6 +159,6 @@ def digamma(m: Any, x: Scalar) -> Scalar:
     angle = m.mul(fraction, PI)
     cotangent = m.div(math_trig.cos(m, angle), math_trig.sin(m, angle))
     value = m.select(reflect, m.sub(value, m.mul(cotangent, PI)), value)
-    pole = b.all_of([m.le(x, 0.0), m.eq(m.floor(x), x)])
+    pole = b.all_of([m.le(x, 0.0), m.is_whole(x)])
     value = m.select(pole, NAN, value)
     return m.select(m.eq(x, INF), INF, value)

@@ -204,6 +204,14 @@ class FloatOps:
     def isnan(self, x: Any) -> Any:
         return self.cmp(14, x, x)
 
+    def is_whole(self, x: Any) -> Any:
+        """Whether x has no fraction; true of infinities, false of NaN."""
+        return self.eq(self.roundeven(x), x)
+
+    def is_fraction(self, x: Any) -> Any:
+        """The opposite of `is_whole`."""
+        return self.ne(self.roundeven(x), x)
+
     def select(self, condition: Any, x: Any, y: Any) -> Any:
         return self.b.op("arith.select", self.type, [condition, self.c(x), self.c(y)])
 

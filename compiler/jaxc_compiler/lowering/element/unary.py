@@ -34,7 +34,8 @@ def _is_finite(m: Any, x: Scalar) -> Scalar:
 def _round_away(m: Any, x: Scalar) -> Scalar:
     """Halves away from zero: the number just below 0.5 is added, so that 0.49999997 stays 0."""
     below_half = 0.49999999999999994 if m.bits == 64 else 0.49999997
-    return m.unary("math.trunc", m.add(x, m.copysign(below_half, x)))
+    # floor, not trunc: the portable runtime of IREE has no trunc for baseline x86.
+    return m.copysign(m.floor(m.add(m.abs(x), below_half)), x)
 
 
 def _round(b: ScalarBuilder, dtype: Any, x: Scalar, *, rounding_method: Any) -> Scalar:
