@@ -5,8 +5,8 @@ IREE's own `HalBufferView`; nothing wraps it, because the call path pays for eve
 
 Facts this rests on: kernels load with 64-byte aligned vector moves, so unaligned memory must be
 copied; DLPack import keeps the array alive and checks the alignment, whereas
-`import_host_allocation` does neither. A mapping keeps its buffer alive, so it must be the base of the
-array: `mapping.asarray()` ties it to the array object it returns, and views of that array dangle.
+`import_host_allocation` does neither. A mapping keeps its buffer alive, so it must be the array's
+base: `mapping.asarray()` ties it to the array object it returns, and views of that array dangle.
 """
 
 from __future__ import annotations
