@@ -1,4 +1,4 @@
-"""Decompositions of matrices as programs of simpler ops, for compiled code.
+"""Ops that are compiled as programs of simpler ops: decompositions, scatters of any function.
 
 Eager mode calls LAPACK; `lowering.py` traces these in its place, so that a compiled decomposition
 needs no library and runs on every target. Functions take one matrix; batches are mapped. Owns
@@ -13,7 +13,9 @@ from typing import Any
 import jaxc.numpy as jnp
 import numpy as np
 from jaxc import lax
+from jaxc.core.jaxpr import eval_jaxpr
 from jaxc.transforms.api import vmap
+from jaxc_compiler.opset.params import GatherDimensionNumbers, ScatterDimensionNumbers
 
 EXPANSIONS: dict[str, Callable[..., Any]] = {}
 
@@ -332,3 +334,49 @@ def _orthogonal_columns(x: Any) -> Any:
     one = jnp.ones((), jnp.finfo(x.dtype).dtype)
     _, a, v, _ = lax.while_loop(going, sweep, (0, x, jnp.eye(n, dtype=x.dtype), one))
     return a, v
+
+
+def expand_scatter(
+    operand: Any,
+    indices: Any,
+    updates: Any,
+    *,
+    dimension_numbers: ScatterDimensionNumbers,
+    update_jaxpr: Any,
+    update_consts: Any,
+    mode: Any,
+    **_: Any,
+) -> Any:
+    """A scatter that combines by any function: a place that is named twice is combined twice."""
+    numbers = dimension_numbers
+    batch_dims = numbers.operand_batching_dims
+    parts = [indices] + [
+        lax.broadcasted_iota(indices.dtype, (*indices.shape[:-1], 1), dim)
+        for dim in numbers.scatter_indices_batching_dims
+    ]
+    places = lax.concatenate(parts, indices.ndim - 1)
+    places = places.reshape(-1, places.shape[-1])
+    scatter_dims = [d for d in range(updates.ndim) if d not in numbers.update_window_dims]
+    window = tuple(updates.shape[d] for d in numbers.update_window_dims)
+    new = jnp.transpose(updates, (*scatter_dims, *numbers.update_window_dims))
+    new = new.reshape(-1, *window)
+    dropped = tuple(sorted((*numbers.inserted_window_dims, *batch_dims)))
+    targets = (*numbers.scatter_dims_to_operand_dims, *batch_dims)
+    dims = tuple(range(len(window)))
+    sizes = iter(window)
+    slice_sizes = [1 if d in dropped else next(sizes) for d in range(operand.ndim)]
+
+    def combine(old: Any, new: Any) -> Any:
+        return eval_jaxpr(update_jaxpr, update_consts, old, new)[0]
+
+    def step(i: Any, x: Any) -> Any:
+        reads = GatherDimensionNumbers(dims, dropped, targets)
+        old = lax.gather(x, places[i], reads, slice_sizes, mode="clip")
+        value = vmap(combine)(old.reshape(-1), new[i].reshape(-1)).reshape(window)
+        writes = ScatterDimensionNumbers(dims, dropped, targets)
+        return lax.scatter(x, places[i], value, writes, mode=mode)
+
+    return lax.fori_loop(0, places.shape[0], step, operand)
+
+
+EXPANSIONS["scatter"] = expand_scatter

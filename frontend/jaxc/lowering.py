@@ -109,7 +109,7 @@ class _Lowering:
         name = eqn.primitive.name
         if name in ERASED:
             return operands
-        if name in CALLS or name in EXPANSIONS:
+        if name in CALLS or _is_expanded(eqn):
             inner = eqn.params[CALLS[name]] if name in CALLS else _expansion(eqn)
             jaxpr, consts = _open(inner)
             return self.run(jaxpr, [*map(self.constant, consts), *operands])
@@ -168,8 +168,14 @@ def _open(jaxpr: ClosedJaxpr | Jaxpr) -> tuple[Jaxpr, Sequence[Any]]:
     return (jaxpr.jaxpr, jaxpr.consts) if isinstance(jaxpr, ClosedJaxpr) else (jaxpr, ())
 
 
+def _is_expanded(eqn: JaxprEqn) -> bool:
+    """A plain scatter is an op; one that combines by a function is a program."""
+    name = eqn.primitive.name
+    return name in EXPANSIONS and (name != "scatter" or eqn.params["update_jaxpr"] is not None)
+
+
 def _expansion(eqn: JaxprEqn) -> ClosedJaxpr:
-    """The program of simpler ops that computes an equation of a decomposition."""
+    """The program of simpler ops that computes an equation."""
 
     def program(*operands: Any) -> Any:
         return EXPANSIONS[eqn.primitive.name](*operands, **eqn.params)

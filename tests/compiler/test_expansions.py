@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 import jaxc
+import jaxc.numpy as jnp
 import numpy as np
 from jaxc.lax import linalg
 
@@ -95,3 +96,16 @@ def test_svd_of_a_matrix_of_low_rank():
     u, s, vt = (np.asarray(a) for a in jaxc.jit(lambda x: linalg.svd(x, full_matrices=False))(x))
     close(u * s @ vt, x, 1e-5)
     close(u.T @ u, np.eye(3), 1e-4)
+
+
+@pytest.mark.parametrize("index", [0, (slice(None), 1), (np.array([0, 1, 1, 7]),), slice(1, 3)])
+def test_at_apply(index):
+    x = matrix(3, 2)
+
+    def function(x):
+        return x.at[index].apply(lambda v: v * 2 + 1)
+
+    close(jaxc.jit(function)(x), function(jnp.asarray(x)), 1e-6)
+    batched = jaxc.vmap(function)
+    y = matrix(2, 3, 2)
+    close(jaxc.jit(batched)(y), batched(jnp.asarray(y)), 1e-6)
