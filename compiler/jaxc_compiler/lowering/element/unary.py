@@ -31,6 +31,11 @@ def _is_finite(m: Any, x: Scalar) -> Scalar:
     return m.lt(m.abs(x), INF)
 
 
+def _ceil(m: Any, x: Scalar) -> Scalar:
+    """By floor: the portable runtime of IREE has no ceil of doubles for baseline x86."""
+    return m.neg(m.floor(m.neg(x)))
+
+
 def _round_away(m: Any, x: Scalar) -> Scalar:
     """Halves away from zero: the number just below 0.5 is added, so that 0.49999997 stays 0."""
     below_half = 0.49999999999999994 if m.bits == 64 else 0.49999997
@@ -108,7 +113,7 @@ pointwise("abs", by_kind(
     f=float_op("math.absf"), i=float_op("math.absi"), u=_identity, c=complexes.abs_
 ))  # fmt: skip
 pointwise("floor", by_kind(f=float_op("math.floor")))
-pointwise("ceil", by_kind(f=float_op("math.ceil")))
+pointwise("ceil", by_kind(f=_ceil))
 pointwise("round", _round)
 pointwise("is_finite", by_kind(f=_is_finite))
 pointwise("integer_pow", _integer_pow)
