@@ -108,9 +108,18 @@ class IreeSession:
             invocation.close()
 
 
-@cache
+# Held while a session or a quick compiler is made: `cache` alone lets two threads make one each.
+MAKING = threading.RLock()
+
+
 def session(flags: tuple[str, ...]) -> IreeSession:
     """The process's session for a set of flags."""
+    with MAKING:
+        return _session(flags)
+
+
+@cache
+def _session(flags: tuple[str, ...]) -> IreeSession:
     return IreeSession(flags)
 
 

@@ -145,9 +145,14 @@ class QuickCompiler:
             del module.operation.attributes[_AFFINITY]
 
 
-@cache
 def compiler(flags: tuple[str, ...]) -> QuickCompiler:
     """The process's compiler for a set of flags."""
+    with iree.MAKING, iree.session(flags).lock:
+        return _compiler(flags)
+
+
+@cache
+def _compiler(flags: tuple[str, ...]) -> QuickCompiler:
     return QuickCompiler(flags)
 
 

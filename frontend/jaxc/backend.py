@@ -6,6 +6,7 @@ Looks in the disk cache first: a program seen by an earlier process loads withou
 from __future__ import annotations
 
 import functools
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -17,6 +18,8 @@ from jaxc_runtime import executable
 from jaxc_runtime.cache import Cache
 
 Run = Callable[[list[Any]], list[Any]]
+# One compilation at a time; of threads that want the same program, the others find it in the cache.
+_COMPILING = threading.RLock()
 
 
 @functools.cache
@@ -35,11 +38,18 @@ def build(closed: ClosedJaxpr, *, name: str, donated: Sequence[bool] = ()) -> Ru
     key = driver.cache_key(format_jaxpr(closed), extra=(name, tuple(donated)))
     vmfb = cache.get(key)
     if vmfb is None:
-        from jaxc.lowering import lower_jaxpr
-
-        vmfb = driver.compile(lower_jaxpr(closed, name, donated)).vmfb
-        cache.put(key, vmfb)
+        with _COMPILING:
+            vmfb = cache.get(key) if cache.enabled else None
+            if vmfb is None:
+                vmfb = _compile(closed, name, donated)
+                cache.put(key, vmfb)
     return executable.load(vmfb)
+
+
+def _compile(closed: ClosedJaxpr, name: str, donated: Sequence[bool]) -> bytes:
+    from jaxc.lowering import lower_jaxpr
+
+    return driver.compile(lower_jaxpr(closed, name, donated)).vmfb
 
 
 def stage_text(
