@@ -12,11 +12,11 @@ from itertools import pairwise
 from pathlib import Path
 
 import matplotlib
+import numpy as np
 from sklearn.datasets import load_digits
 
 import jaxc as jax
 import jaxc.numpy as jnp
-import numpy as np
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt

@@ -4,9 +4,9 @@ import collections
 import dataclasses
 import pickle
 
+import numpy as np
 import pytest
 
-import numpy as np
 from jaxc import tree_util as ours
 
 pytestmark = pytest.mark.oracle

@@ -20,11 +20,11 @@ import threading
 from typing import Any
 
 import ml_dtypes
+import numpy as np
 from torch_mlir import ir
 from torch_mlir._mlir_libs import _mlir, _mlirDialectsIRDL
 from torch_mlir.passmanager import PassManager
 
-import numpy as np
 from jaxc_compiler.opset import params as opset_params
 from jaxc_compiler.opset.avals import KeyDtype, ShapedArray, float0
 

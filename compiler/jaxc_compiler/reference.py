@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+
 from jaxc_compiler import mlir
 from jaxc_compiler.dialects import lax
 from jaxc_compiler.mlir import ir

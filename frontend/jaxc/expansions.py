@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import jaxc.numpy as jnp
 import numpy as np
+
+import jaxc.numpy as jnp
 from jaxc import lax
 from jaxc.core.jaxpr import eval_jaxpr
 from jaxc.transforms.api import vmap

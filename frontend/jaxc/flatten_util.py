@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+
 from jaxc import lax
 from jaxc import numpy as jnp
 from jaxc.core import dtypes

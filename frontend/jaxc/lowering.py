@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+
 from jaxc.core.jaxpr import ClosedJaxpr, Jaxpr, JaxprEqn, Literal
 from jaxc.core.source import SourceInfo
 from jaxc.core.trace import eval_context

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Protocol, Union
 
 import numpy as np
+
 from jaxc.core.array import Array
 
 

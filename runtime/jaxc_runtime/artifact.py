@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import ml_dtypes
-
 import numpy as np
+
 from jaxc_runtime import buffer, device, executable, structure
 from jaxc_runtime.errors import ArtifactError
 

@@ -14,9 +14,9 @@ from __future__ import annotations
 from typing import Any
 
 import ml_dtypes
+import numpy as np
 from iree.runtime import BufferUsage, DeviceArray, HalBufferView, HalElementType, MemoryType
 
-import numpy as np
 from jaxc_runtime.device import Device, get
 
 ALIGNMENT = 64

@@ -6,9 +6,9 @@ import ctypes
 
 import iree.compiler.api.ctypes_dl as compiler_dl
 import iree.runtime as rt
+import numpy as np
 from iree.compiler.api import Output, Session, Source
 
-import numpy as np
 from jaxc_compiler import mlir
 from jaxc_compiler.lowering.element.base import ScalarBuilder, type_name
 from jaxc_compiler.lowering.element.values import Memory

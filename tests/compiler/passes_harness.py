@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import jaxc
 import numpy as np
+
+import jaxc
 from jaxc.lowering import lower_jaxpr
 from jaxc_compiler import mlir, reference
 

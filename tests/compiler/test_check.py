@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
 from check import check
 
 TEXT = "lax.sin\nlax.add\n"

@@ -7,12 +7,12 @@ import subprocess
 import sys
 import threading
 
+import numpy as np
 import pytest
+from compiler.passes_harness import module_of
 
 import jaxc
 import jaxc.numpy as jnp
-import numpy as np
-from compiler.passes_harness import module_of
 from jaxc import lax
 from jaxc_compiler import driver, targets
 

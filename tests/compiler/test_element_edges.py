@@ -6,11 +6,11 @@ The oracle is the NumPy kernel. Denormal results may be flushed; signs of zeros 
 from __future__ import annotations
 
 import ml_dtypes
+import numpy as np
 import pytest
+from compiler import element_harness as harness
 
 import jaxc_compiler.lowering.element
-import numpy as np
-from compiler import element_harness as harness
 from jaxc_compiler.lowering.element.values import apply
 from jaxc_compiler.opset.avals import ShapedArray
 from jaxc_compiler.opset.book import OPS

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
+from compiler import element_harness as harness
 
 import jaxc_compiler.lowering.element
-import numpy as np
-from compiler import element_harness as harness
 from jaxc_compiler.lowering.element.pointwise import kind
 from jaxc_compiler.lowering.element.values import ELEMENT, IDENTITY, apply
 from jaxc_compiler.opset.avals import KeyDtype, ShapedArray

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 import jaxc
 import jaxc.numpy as jnp
-import numpy as np
 from jaxc.lax import linalg
 
 pytestmark = pytest.mark.compiler

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
-
-import jaxc.numpy as jnp
 import numpy as np
+import pytest
 from check import check
 from compiler.passes_harness import check_values_kept, module_of
+
+import jaxc.numpy as jnp
 from jaxc import lax
 
 pytestmark = pytest.mark.compiler

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import pytest
-
 import numpy as np
+import pytest
 from check import check
 from compiler.passes_harness import check_values_kept, module_of
+
 from jaxc import lax
 
 pytestmark = pytest.mark.compiler

@@ -11,11 +11,12 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import numpy as np
 from compiler.kernel_harness import lax, module_of, run
+from opset.fill import operands, ulps_apart
+
 from jaxc_compiler.lowering import kernel  # noqa: F401  fills LOWERINGS
 from jaxc_compiler.lowering.kernel.region import LOWERINGS
 from jaxc_compiler.opset.avals import ShapedArray
 from jaxc_compiler.opset.book import OPS
-from opset.fill import operands, ulps_apart
 
 pytestmark = pytest.mark.compiler
 

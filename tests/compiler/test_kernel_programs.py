@@ -10,10 +10,10 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import jax as oracle
-
-import jaxc
 import numpy as np
 from compiler.kernel_harness import run, traced
+
+import jaxc
 
 pytestmark = [pytest.mark.compiler, pytest.mark.oracle]
 
@@ -21,7 +21,7 @@ RNG = np.random.default_rng(0)
 V = RNG.standard_normal(37).astype(np.float32)
 M = RNG.standard_normal((6, 9)).astype(np.float32)
 W = (RNG.standard_normal((9, 9)) / 3).astype(np.float32)
-I = RNG.integers(-9, 9, 25).astype(np.int32)
+INTS = RNG.integers(-9, 9, 25).astype(np.int32)
 C = (V[:10] + 1j * V[10:20]).astype(np.complex64)
 
 PROGRAMS = {}
@@ -191,7 +191,7 @@ def scatter_with_duplicates(jax):
 @program(M)
 def stencil_on_a_grid(jax):
     def step(state):
-        u, n, change = state
+        u, n, _ = state
         inner = 0.25 * (u[2:, 1:-1] + u[:-2, 1:-1] + u[1:-1, 2:] + u[1:-1, :-2])
         new = u.at[1:-1, 1:-1].set(inner)
         return new, n + 1, jax.numpy.abs(new - u).max()

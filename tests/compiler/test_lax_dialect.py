@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import pytest
-
 import numpy as np
+import pytest
 from check import check
+
 from jaxc_compiler.opset.book import OPS
 
 pytestmark = pytest.mark.compiler

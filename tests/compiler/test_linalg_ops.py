@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
 import pytest
+from compiler.passes_harness import module_of
 
 import jaxc
 import jaxc.numpy as jnp
-import numpy as np
-from compiler.passes_harness import module_of
 from jaxc import lax
 from jaxc_compiler import driver, targets
 

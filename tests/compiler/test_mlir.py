@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import ml_dtypes
+import numpy as np
 import pytest
 
-import numpy as np
 from jaxc_compiler.opset.avals import KeyDtype, ShapedArray
 from jaxc_compiler.opset.params import GatherDimensionNumbers, GatherScatterMode
 

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import ml_dtypes
+import numpy as np
 import pytest
 
 import jaxc
-import numpy as np
 from jaxc_compiler.opset.inference import dtype_class
 
 RTOL = {"bfloat16": 5e-2, "float16": 5e-3, "float32": 1e-4, "complex64": 1e-4}

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import pytest
-
 import numpy as np
+import pytest
 from lax.differential import BFLOAT16, case, check, modes, normal
 
 pytestmark = pytest.mark.oracle

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
+from opset.fill import fill, operands
+from opset.oracle import parameters, primitives
 
 import jaxc
-import numpy as np
 from jaxc.core.primitive import primitive
 from jaxc_compiler.opset.book import OPS
 from jaxc_compiler.opset.inference import dtype_class
 from jaxc_compiler.opset.op import Op, Sample
-from opset.fill import fill, operands
-from opset.oracle import parameters, primitives
 
 jax = pytest.importorskip("jax")
 pytestmark = pytest.mark.oracle

@@ -7,16 +7,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
+from opset.fill import operands
 
 import jaxc
-import numpy as np
 from jaxc.core import primitive as primitives
 from jaxc.transforms import ad, batching
 from jaxc_compiler.opset.book import OPS
 from jaxc_compiler.opset.inference import dtype_class
 from jaxc_compiler.opset.op import Op
-from opset.fill import operands
 
 
 def test_every_op_has_a_primitive() -> None:

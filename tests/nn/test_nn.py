@@ -1,9 +1,9 @@
 """Activations, softmaxes, initializers and attention against JAX: values, gradients, jaxprs."""
 
+import numpy as np
 import pytest
 
 import jaxc
-import numpy as np
 
 jax = pytest.importorskip("jax")
 pytestmark = pytest.mark.oracle

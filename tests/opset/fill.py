@@ -6,6 +6,7 @@ import zlib
 from typing import Any
 
 import numpy as np
+
 from jaxc_compiler.opset.avals import KeyDtype, ShapedArray
 from jaxc_compiler.opset.inference import dtype_class
 from jaxc_compiler.opset.op import Op, Sample

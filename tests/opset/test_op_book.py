@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import inspect
 
-import pytest
-
 import numpy as np
+import pytest
+from opset.fill import operands
+
 from jaxc_compiler.opset.avals import KeyDtype, ShapedArray
 from jaxc_compiler.opset.book import OPS
 from jaxc_compiler.opset.op import KINDS, Op, Sample
-from opset.fill import operands
 
 CASES = [
     pytest.param(op, sample, id=f"{op.name}-{i}")

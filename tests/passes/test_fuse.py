@@ -11,10 +11,10 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import numpy as np
 from compiler.kernel_harness import fused, kernels, run, traced
-from jaxc_compiler import cost, mlir
 
 import jaxc
 import jaxc.numpy as jnp
+from jaxc_compiler import cost, mlir
 
 pytestmark = pytest.mark.compiler
 

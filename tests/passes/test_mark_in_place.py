@@ -12,12 +12,12 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import numpy as np
 from compiler.kernel_harness import fused, run, traced
-from jaxc_compiler import driver
-from jaxc_compiler.passes.mark_in_place import updates
-from jaxc_runtime import buffer, executable
 
 import jaxc
 import jaxc.numpy as jnp
+from jaxc_compiler import driver
+from jaxc_compiler.passes.mark_in_place import updates
+from jaxc_runtime import buffer, executable
 
 pytestmark = pytest.mark.compiler
 

@@ -11,10 +11,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import jaxc
-import jaxc.numpy
 import numpy as np
 import pytest
+
+import jaxc
+import jaxc.numpy
 
 real = pytest.importorskip("jax")
 pytest.importorskip("jax.flatten_util")

@@ -1,9 +1,9 @@
 """Random numbers against JAX: the same bits in both streams, close floats elsewhere."""
 
+import numpy as np
 import pytest
 
 import jaxc
-import numpy as np
 
 jax = pytest.importorskip("jax")
 pytestmark = pytest.mark.oracle

@@ -7,10 +7,10 @@ import sys
 from collections import namedtuple
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import jaxc_runtime
-import numpy as np
 from jaxc_runtime import ArraySpec, ArtifactError, Metadata, executable, structure
 
 Point = namedtuple("Point", "x y")

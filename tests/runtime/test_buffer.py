@@ -6,9 +6,9 @@ import gc
 import weakref
 
 import ml_dtypes
+import numpy as np
 import pytest
 
-import numpy as np
 from jaxc_runtime import buffer, executable
 
 LARGE = buffer.SHARE_FROM_BYTES  # elements of one byte or more: always above the sharing limit

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import threading
 
+import numpy as np
 import pytest
 
-import numpy as np
 from jaxc_runtime import ArtifactError, ExecutionError, buffer, device, executable
 
 F32 = np.dtype(np.float32)

@@ -7,10 +7,11 @@ import subprocess
 import sys
 import threading
 
-import jaxc as jax
-import jaxc.numpy as jnp
 import numpy as np
 import pytest
+
+import jaxc as jax
+import jaxc.numpy as jnp
 
 pytestmark = pytest.mark.compiler
 

@@ -6,10 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import jaxc_runtime
-import numpy as np
 from jaxc_tools import cli
 
 MODEL = """

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import ml_dtypes
+import numpy as np
 import pytest
 
-import numpy as np
 from jaxc_tools.errors import UsageError
 from jaxc_tools.specs import ArgSpec, parse_args, parse_input
 

@@ -13,8 +13,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import jaxc
 import numpy as np
+
+import jaxc
 from jaxc_tools.errors import UsageError
 
 ROUNDS = 15

@@ -57,6 +57,7 @@ def run(context: typer.Context, path: Annotated[str, typer.Argument(help="script
 def _run_vmfb(path: str, arguments: list[str]) -> None:
     options = _options(arguments, {"--input": [], "--output": [], "--function": [], "--driver": []})
     import numpy as np
+
     from jaxc_tools.program import run_program
 
     function, driver = (options[name][-1:] or [None] for name in ("--function", "--driver"))

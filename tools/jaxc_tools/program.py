@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 from iree.runtime import HalElementType
 
-import numpy as np
 from jaxc_runtime import (
     ArtifactError,
     DeviceError,

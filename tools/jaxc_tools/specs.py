@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import ml_dtypes
-
 import numpy as np
+
 from jaxc_tools.errors import UsageError
 
 _SHORT = {

@@ -23,6 +23,7 @@ import inspect
 from typing import Any
 
 import numpy as np
+
 from jaxc_compiler import mlir
 from jaxc_compiler.dialects import definition
 from jaxc_compiler.dialects.definition import OpDef

@@ -35,9 +35,11 @@ def lower_boundary(module: ir.Module, target: Any = None) -> None:
 
 def _lower_arguments(function: ir.Operation, block: ir.Block) -> None:
     attributes = []
-    for number, argument in enumerate(block.arguments):
-        marks = ir.ArrayAttr(function.attributes["arg_attrs"])[number]
-        donated = DONATED in ir.DictAttr(marks)
+    marks: Any = [{}] * len(block.arguments)  # a module read from text has none if all are empty
+    if "arg_attrs" in function.attributes:
+        marks = [ir.DictAttr(mark) for mark in ir.ArrayAttr(function.attributes["arg_attrs"])]
+    for argument, mark in zip(block.arguments, marks):
+        donated = DONATED in mark
         mark = {"iree.abi.consume": ir.UnitAttr.get()} if donated else {}
         attributes.append(ir.DictAttr.get(mark))
         _lower_argument(block, argument)

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import ml_dtypes
-
 import numpy as np
 
 float0 = np.dtype([("float0", np.void, 0)])

@@ -10,8 +10,8 @@ import math
 from typing import Any
 
 import ml_dtypes
-
 import numpy as np
+
 from jaxc_compiler.opset.avals import KeyDtype, ShapedArray, bfloat16
 from jaxc_compiler.opset.elementwise import convert_element_type_numpy
 from jaxc_compiler.opset.op import Sample, define

@@ -10,6 +10,7 @@ import math
 from typing import Any
 
 import numpy as np
+
 from jaxc_compiler.opset.avals import ShapedArray
 from jaxc_compiler.opset.contraction import accumulation_dtype, is_floating
 from jaxc_compiler.opset.op import Sample, define

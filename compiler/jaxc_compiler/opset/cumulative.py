@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
+
 from jaxc_compiler.opset.avals import ShapedArray
 from jaxc_compiler.opset.inference import INEXACT, INTEGER, NUMBER, check_accepts, dtype_class
 from jaxc_compiler.opset.kernels import COMPLEXES, FLOATS, INTEGERS, NARROW_FLOATS, Kernel

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+
 from jaxc_compiler.opset.avals import ShapedArray, float0
 from jaxc_compiler.opset.inference import (
     ANY,

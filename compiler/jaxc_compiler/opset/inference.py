@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+
 from jaxc_compiler.opset.avals import KeyDtype, ShapedArray, float0
 
 Shape = tuple[int, ...]

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
+
 from jaxc_compiler.opset.avals import ShapedArray, bfloat16
 from jaxc_compiler.opset.op import Sample
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+
 from jaxc_compiler.opset.avals import ShapedArray
 from jaxc_compiler.opset.inference import INEXACT, check_accepts, check_same_dtypes, real_dtype
 from jaxc_compiler.opset.op import Sample, define

@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+
 from jaxc_compiler.opset.avals import ShapedArray
 from jaxc_compiler.opset.op import define
 

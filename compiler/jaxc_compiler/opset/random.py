@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
+
 from jaxc_compiler.opset.avals import KeyDtype, ShapedArray
 from jaxc_compiler.opset.op import Sample, define
 
@@ -133,9 +134,7 @@ def threefry2x32_infer(*avals: ShapedArray) -> list[ShapedArray]:
     return [ShapedArray(shape, U32), ShapedArray(shape, U32)]
 
 
-def threefry2x32_numpy(
-    k0: Any, k1: Any, x0: Any, x1: Any
-) -> list[np.ndarray]:
+def threefry2x32_numpy(k0: Any, k1: Any, x0: Any, x1: Any) -> list[np.ndarray]:
     shape = np.broadcast_shapes(np.shape(k0), np.shape(k1), np.shape(x0), np.shape(x1))
     if shape == ():
         words = hash_block(int(k0), int(k1), int(x0), int(x1))

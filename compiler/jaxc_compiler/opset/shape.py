@@ -14,6 +14,7 @@ import operator
 from typing import Any
 
 import numpy as np
+
 from jaxc_compiler.opset.avals import KeyDtype, ShapedArray
 from jaxc_compiler.opset.op import Sample, define
 

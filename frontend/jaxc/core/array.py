@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 import ml_dtypes  # noqa: F401  (registers bfloat16 with NumPy)
-
 import numpy as np
+
 from jaxc.core import dtypes
 from jaxc.core.trace import Tracer, get_aval
 from jaxc_compiler.opset.avals import KeyDtype, ShapedArray

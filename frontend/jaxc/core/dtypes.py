@@ -10,8 +10,8 @@ import functools
 from typing import Any
 
 import ml_dtypes
-
 import numpy as np
+
 from jaxc.core.config import config
 from jaxc.errors import TypePromotionError
 from jaxc_compiler.opset.avals import KeyDtype, bfloat16, float0

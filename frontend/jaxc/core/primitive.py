@@ -10,8 +10,9 @@ import contextvars
 import threading
 from typing import Any
 
-import jaxc_compiler.opset.book  # noqa: F401  (fills OPS)
 import numpy as np
+
+import jaxc_compiler.opset.book  # noqa: F401  (fills OPS)
 from jaxc.core.array import Array, raw, wrap
 from jaxc.core.config import config
 from jaxc.core.trace import _state, get_aval

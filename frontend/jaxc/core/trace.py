@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+
 from jaxc import errors
 from jaxc.core import dtypes
 from jaxc_compiler.opset.avals import ShapedArray, float0

@@ -3,8 +3,6 @@
 One line for each family module, alphabetical.
 """
 
-# ruff: noqa: F401  (re-exports)
-
 from jaxc.lax import linalg
 from jaxc.lax.binary import (
     add,

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+
 from jaxc.core import dtypes
 from jaxc.core.primitive import primitive
 from jaxc.core.trace import get_aval

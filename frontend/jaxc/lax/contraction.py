@@ -9,6 +9,7 @@ import operator
 from typing import Any
 
 import numpy as np
+
 from jaxc.core import dtypes
 from jaxc.core.config import config
 from jaxc.core.primitive import primitive

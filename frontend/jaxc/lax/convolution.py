@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+
 from jaxc.core import dtypes
 from jaxc.core.primitive import primitive
 from jaxc.lax.contraction import canonicalize_precision, dot_general

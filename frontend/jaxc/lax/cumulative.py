@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+
 from jaxc.core.primitive import primitive
 from jaxc.core.trace import get_aval
 from jaxc.lax.binary import add, eq, max, min, mul, ne, sub

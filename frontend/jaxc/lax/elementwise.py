@@ -9,6 +9,7 @@ import warnings
 from typing import Any
 
 import numpy as np
+
 from jaxc.core import dtypes
 from jaxc.core.jaxpr import is_literalable
 from jaxc.core.primitive import primitive

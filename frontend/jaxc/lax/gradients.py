@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+
 from jaxc import tree_util
 from jaxc.core import dtypes
 from jaxc.core.primitive import primitive

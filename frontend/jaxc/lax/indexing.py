@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+
 from jaxc.core import dtypes
 from jaxc.core.primitive import primitive
 from jaxc.core.trace import get_aval

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+
 from jaxc import tree_util
 from jaxc.core import trace
 from jaxc.core.primitive import primitive

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+
 from jaxc.core import dtypes
 from jaxc.core.jaxpr import ClosedJaxpr, jaxpr_as_fun
 from jaxc.core.primitive import primitive

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+
 from jaxc.core.primitive import Primitive, primitive
 from jaxc.core.trace import Tracer, get_aval
 from jaxc.lax.indexing import (

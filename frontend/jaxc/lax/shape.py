@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+
 from jaxc.core import dtypes
 from jaxc.core.array import Array, wrap
 from jaxc.core.primitive import primitive

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+
 from jaxc.core.primitive import primitive
 from jaxc.lax.indexing import gather
 from jaxc.lax.shape import (

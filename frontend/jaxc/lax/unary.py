@@ -10,6 +10,7 @@ import operator
 from typing import Any
 
 import numpy as np
+
 from jaxc.core import dtypes
 from jaxc.core.primitive import primitive
 from jaxc.core.trace import concrete_or_error, get_aval

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+
 from jaxc import tree_util
 from jaxc.core.jaxpr import ClosedJaxpr, jaxpr_as_fun
 from jaxc.core.primitive import Primitive, primitive

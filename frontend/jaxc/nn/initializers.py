@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
+
 from jaxc import numpy as jnp
 from jaxc import random
 from jaxc.core import dtypes

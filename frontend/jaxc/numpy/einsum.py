@@ -9,6 +9,7 @@ import collections
 from typing import Any
 
 import numpy as np
+
 from jaxc import lax
 from jaxc.numpy.contractions import result_element_type
 from jaxc.numpy.promotion import array_of, check_arraylike, convert

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+
 from jaxc import lax
 from jaxc.core import dtypes
 from jaxc.core.array import Array, wrap

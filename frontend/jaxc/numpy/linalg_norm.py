@@ -9,6 +9,7 @@ import operator
 from typing import Any
 
 import numpy as np
+
 from jaxc import lax
 from jaxc.core import dtypes
 from jaxc.numpy.arithmetic import power

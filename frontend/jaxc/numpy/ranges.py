@@ -10,6 +10,7 @@ import operator
 from typing import Any
 
 import numpy as np
+
 from jaxc import errors, lax
 from jaxc.core import dtypes
 from jaxc.core.array import Array

@@ -9,6 +9,7 @@ import operator
 from typing import Any, NamedTuple
 
 import numpy as np
+
 from jaxc import errors, lax
 from jaxc.core import dtypes
 from jaxc.core.trace import Tracer, _state, eval_trace

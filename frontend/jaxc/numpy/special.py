@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+
 from jaxc import lax
 from jaxc.core import dtypes
 from jaxc.numpy.creation import full_like

@@ -10,6 +10,7 @@ from builtins import range as builtin_range
 from typing import Any
 
 import numpy as np
+
 from jaxc import errors, lax
 from jaxc.core import dtypes
 from jaxc.core.trace import Tracer

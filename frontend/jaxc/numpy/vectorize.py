@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+
 from jaxc.numpy.manipulation import expand_dims, squeeze
 from jaxc.numpy.promotion import array_of, canonicalize_axis, check_arraylike
 from jaxc.transforms.api import vmap

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+
 from jaxc import lax
 from jaxc.core.config import config
 from jaxc.random.primitives import threefry2x32_p

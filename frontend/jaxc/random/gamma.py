@@ -10,6 +10,7 @@ import math
 from typing import Any
 
 import numpy as np
+
 from jaxc import lax
 from jaxc import numpy as jnp
 from jaxc.core import dtypes

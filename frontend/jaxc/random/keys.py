@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+
 from jaxc import numpy as jnp
 from jaxc.core import dtypes
 from jaxc.core.array import Array

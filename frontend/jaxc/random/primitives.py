@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+
 from jaxc.core.config import config
 from jaxc.core.primitive import Primitive, primitive
 from jaxc.transforms import ad, batching

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+
 from jaxc.core.array import Array, as_array
 from jaxc.core.trace import get_aval
 from jaxc.transforms import ad

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+
 from jaxc.core.primitive import Primitive, primitive
 from jaxc.core.trace import (
     Trace,

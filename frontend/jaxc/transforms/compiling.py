@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+
 from jaxc.core.array import Array, as_array, physical_dtype, physical_shape
 from jaxc.core.config import config
 from jaxc.core.jaxpr import ClosedJaxpr, Literal, Var, eval_jaxpr

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+
 from jaxc import tree_util
 from jaxc.core.jaxpr import eval_jaxpr
 from jaxc.core.primitive import primitive

@@ -6,6 +6,7 @@ import functools
 from typing import Any
 
 import numpy as np
+
 from jaxc import tree_util
 from jaxc.core import dtypes
 from jaxc.core.primitive import primitive

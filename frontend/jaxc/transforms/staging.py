@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+
 from jaxc.core import source
 from jaxc.core.array import Array
 from jaxc.core.jaxpr import (

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+
 from jaxc import tree_util
 from jaxc.core.array import Array, as_array
 from jaxc.core.trace import Tracer, get_aval

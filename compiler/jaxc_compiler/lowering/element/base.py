@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
+
 from jaxc_compiler.lowering.element.scalars import FloatOps, IntOps
 from jaxc_compiler.lowering.element.scopes import Loop, Scope, block_of
 from jaxc_compiler.lowering.element.types import TYPE_NAMES, is_complex, type_name

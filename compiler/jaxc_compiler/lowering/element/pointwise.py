@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+
 from jaxc_compiler.lowering.element.base import Complex, Scalar, ScalarBuilder
 from jaxc_compiler.lowering.element.values import ELEMENT, POINTWISE
 from jaxc_compiler.opset.avals import KeyDtype

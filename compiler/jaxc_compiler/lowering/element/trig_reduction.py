@@ -11,6 +11,7 @@ import functools
 from typing import Any
 
 import numpy as np
+
 from jaxc_compiler.lowering.element.base import Scalar
 
 _TWO_OVER_PI = int(  # 1216 bits after the point

@@ -16,6 +16,7 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+
 from jaxc_compiler import mlir
 from jaxc_compiler.dialects import lax
 from jaxc_compiler.lowering.element.base import Index, Scalar, ScalarBuilder

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+
 from jaxc_compiler.lowering.element.base import Complex, Index, Scalar, ScalarBuilder
 from jaxc_compiler.lowering.element.values import Scalars, apply
 from jaxc_compiler.lowering.kernel.kernel import Kernel, scalar_aval

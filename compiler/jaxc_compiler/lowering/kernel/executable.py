@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+
 from jaxc_compiler import mlir
 from jaxc_compiler.dialects import kernel as kernel_dialect
 from jaxc_compiler.lowering.element.values import Scalars, Splat

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+
 from jaxc_compiler import mlir
 from jaxc_compiler.lowering.element.base import ScalarBuilder, type_name
 from jaxc_compiler.lowering.kernel.kernel import Kernel

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+
 from jaxc_compiler.lowering.element.base import Index, Scalar, ScalarBuilder, type_name
 from jaxc_compiler.lowering.element.values import Lazy, delinearize, linearize
 from jaxc_compiler.mlir import ir

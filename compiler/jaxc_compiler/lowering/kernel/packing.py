@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+
 from jaxc_compiler import mlir
 from jaxc_compiler.lowering.kernel.frame import Frame, cast, padded_bytes, to_storage
 from jaxc_compiler.lowering.kernel.memory import View

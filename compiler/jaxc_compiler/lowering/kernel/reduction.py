@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+
 from jaxc_compiler import cost
 from jaxc_compiler.lowering.element.base import Complex, Index, Scalar, ScalarBuilder
 from jaxc_compiler.lowering.element.values import Scalars

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+
 from jaxc_compiler import cost
 from jaxc_compiler.lowering.element.base import Index, Scalar, ScalarBuilder
 from jaxc_compiler.lowering.element.values import Scalars

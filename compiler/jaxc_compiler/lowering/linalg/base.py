@@ -18,8 +18,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import ml_dtypes
-
 import numpy as np
+
 from jaxc_compiler import mlir
 from jaxc_compiler.diagnostics import error_at
 from jaxc_compiler.dialects import lax

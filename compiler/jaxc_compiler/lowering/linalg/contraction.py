@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+
 from jaxc_compiler.lowering.element.base import ScalarBuilder
 from jaxc_compiler.lowering.element.convert import convert
 from jaxc_compiler.lowering.kernel.reduction import combiner

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+
 from jaxc_compiler.lowering.element.base import Index, ScalarBuilder
 from jaxc_compiler.lowering.element.values import row_major_strides
 from jaxc_compiler.lowering.kernel.reduction import combiner

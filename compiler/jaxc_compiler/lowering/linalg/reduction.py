@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+
 from jaxc_compiler.lowering.element.base import Scalar, ScalarBuilder
 from jaxc_compiler.lowering.element.convert import convert
 from jaxc_compiler.lowering.element.values import Scalars, apply

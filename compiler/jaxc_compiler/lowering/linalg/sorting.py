@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+
 from jaxc_compiler.lowering.element.base import Complex, Scalar, ScalarBuilder
 from jaxc_compiler.lowering.linalg.base import Emitter, loop_indices, lowers
 from jaxc_compiler.mlir import ir

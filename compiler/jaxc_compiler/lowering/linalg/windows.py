@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+
 from jaxc_compiler import mlir
 from jaxc_compiler.diagnostics import error_at
 from jaxc_compiler.dialects import lax

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+
 from jaxc import tree_util
 from jaxc.core import dtypes
 from jaxc.core.array import as_array, raw

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+
 from jaxc import tree_util
 from jaxc.core.array import Array, as_array, raw, wrap
 from jaxc.core.config import config

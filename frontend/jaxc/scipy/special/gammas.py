@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+
 from jaxc import lax
 from jaxc import numpy as jnp
 from jaxc.core import dtypes

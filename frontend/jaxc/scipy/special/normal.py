@@ -10,6 +10,7 @@ import functools
 from typing import Any
 
 import numpy as np
+
 from jaxc import lax
 from jaxc import numpy as jnp
 from jaxc.transforms.custom_jvp import custom_jvp
