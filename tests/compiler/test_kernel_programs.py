@@ -129,7 +129,7 @@ def branch_in_a_loop(jax):
     return lambda x: jax.lax.scan(step, x, jax.numpy.arange(6))
 
 
-@program(I)
+@program(INTS)
 def integer_state(jax):
     def step(state, x):
         seen, best = state
@@ -183,7 +183,7 @@ def half_precision(jax):
     return lambda x: jax.lax.scan(lambda c, a: (c * 0.5 + a, c), x[0], x)
 
 
-@program(V, I)
+@program(V, INTS)
 def scatter_with_duplicates(jax):
     return lambda x, i: (x.at[i].add(1.5), x.at[i].max(0.5), x.at[i].mul(2.0), x.at[i].get())
 
