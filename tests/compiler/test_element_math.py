@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import mpmath
 import pytest
 
@@ -128,7 +130,10 @@ def test_sin_is_right_next_to_multiples_of_half_pi():
 
 def test_f32_functions_for_targets_without_doubles():
     x = np.random.default_rng(5).uniform(-1000, 1000, COUNT).astype(np.float32)
-    results = _run(NATIVE, x.dtype, [x] * len(NATIVE), native_math=True)
+    near = np.random.default_rng(6).uniform(-5, 8, COUNT).astype(np.float32)
+    results = _run((*NATIVE, "erfc"), x.dtype, [x] * len(NATIVE) + [near], native_math=True)
+    exact = [math.erfc(float(v)) for v in near]
+    np.testing.assert_allclose(results[-1], exact, rtol=3e-6)
     for name, got in zip(NATIVE, results):
         exact = getattr(np, name)(x.astype(np.float64))
         np.testing.assert_allclose(got, exact, rtol=1e-6, atol=2e-7, err_msg=name)

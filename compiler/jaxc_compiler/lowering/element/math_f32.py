@@ -222,10 +222,24 @@ def tan_native(m: Any, x: Scalar) -> Scalar:
 def cbrt_native(m: Any, x: Scalar) -> Scalar:
     """Kahan's estimate by dividing the exponent by 3, then Halley's steps."""
     size = m.abs(x)
-    third = m.i.binary("arith.divui", m.bits_of(size), 3)
+    # An estimate, so the division may be one of floats: IREE has no integer one for Vulkan.
+    third = m.i.cast("arith.fptosi", m.mul(m.cast("arith.sitofp", m.bits_of(size)), 1 / 3))
     t = m.of_bits(m.i.add(third, 709921077))
     for _ in range(2):
         cube = m.mul(m.mul(t, t), t)
         t = m.sub(t, m.mul(t, m.div(m.sub(cube, size), m.fma(cube, 2.0, size))))
     inside = m.b.all_of([m.gt(size, 0.0), m.lt(size, INF)])
     return m.select(inside, m.copysign(t, x), x)
+
+
+def erfc_native(m: Any, x: Scalar) -> Scalar:
+    """exp(-x^2) (the square in two parts) times the scaled function; 1 - erf near 0."""
+    size = m.min(m.max(m.abs(x), 0.5), 11.0)
+    square = m.mul(size, size)
+    error = m.fma(size, size, m.neg(square))
+    t = m.div(m.sub(size, 4.0), m.add(size, 4.0))
+    scaled = m.div(m.poly(t, c.ERFCX), m.fma(size, 2.0, 1.0))
+    large = m.mul(m.mul(exp(m, m.neg(square)), m.sub(1.0, error)), scaled)
+    large = m.select(m.lt(x, 0.0), m.sub(2.0, large), large)
+    value = m.select(m.lt(m.abs(x), 0.5), m.sub(1.0, erf(m, x)), large)
+    return m.select(m.isnan(x), x, value)

@@ -29,7 +29,7 @@ _EITHER_WIDTH = {
     for name in names
 }
 _F64_FILES = (math_f64, math_trig, math_special, math_gamma)
-_NATIVE = {"pow_": "math.powf", "erfc": "math.erfc"}
+_NATIVE = {"pow_": "math.powf"}
 
 
 def real(m: Any, name: str, *x: Scalar) -> Scalar:
