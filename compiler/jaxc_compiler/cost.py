@@ -23,6 +23,10 @@ LARGEST_EXPRESSION = 300.0
 TILED_CONTRACTION_FLOPS = 20e9
 KERNEL_CONTRACTION_FLOPS = 20e6
 TILED_DTYPES = ("float32", "float64")
+# A concatenation of at least this many elements is stored piece by piece.
+STORED_PIECES = 64
+# A transposition of at least this many elements goes block by block.
+BLOCKED_ELEMENTS = 1 << 14
 # Arrays a kernel reads and writes; IREE's limit for a dispatch is 32, scratch memory included.
 LARGEST_BINDINGS = 26
 # An elementwise result of more elements than this is worth waking the other cores.

@@ -18,6 +18,7 @@ from jaxc_compiler.lowering.kernel import (
     cumulative,
     indexing,
     reduction,
+    shape,
     sorting,
     windows,
 )

@@ -19,6 +19,8 @@ from jaxc_compiler.lowering.kernel.memory import Buffer, Computed, Pool, Row, Vi
 from jaxc_compiler.mlir import ir
 from jaxc_compiler.opset.avals import ShapedArray
 
+_BLOCK = 32  # rows and columns of a block of a transposition
+
 
 class Kernel:
     """The state of one kernel's emission.
@@ -223,10 +225,41 @@ class Kernel:
                 for value, (_, dest) in zip(values, group):
                     dest.store_flat(b, position, value)
             return
-        with b.nest(), self.loops(shape, rolled) as index:
+        blocked = self._crossed_dim([array for array, _ in group], shape)
+        nest = self.loops(shape, rolled) if blocked is None else self._blocks(shape, blocked)
+        with b.nest(), nest as index:
             values = [array.at(b, index) for array, _ in group]
             for value, (_, dest) in zip(values, group):
                 dest.store(b, index, value)
+
+    def _crossed_dim(self, arrays: Sequence[Any], shape: tuple[int, ...]) -> int | None:
+        """The dimension along which a large transposed operand is contiguous, if there is one."""
+        last = len(shape) - 1
+        if math.prod(shape) < cost.BLOCKED_ELEMENTS:
+            return None
+        for array in arrays:
+            while isinstance(array, Lazy) and array.node.name in POINTWISE:
+                whole = [x for x in array.node.operands if x.aval.shape == shape]
+                array = next((x for x in whole if not isinstance(x, View)), None)
+            if isinstance(array, Lazy) and array.node.name == "transpose":
+                dim = list(array.node.params["permutation"]).index(last)
+                if dim != last and shape[dim] >= _BLOCK and shape[last] >= _BLOCK:
+                    return dim
+        return None
+
+    @contextmanager
+    def _blocks(self, shape: tuple[int, ...], dim: int) -> Iterator[tuple[Index, ...]]:
+        """A loop nest over `shape` in square blocks of `dim` and the last dimension."""
+        b, last = self.b, len(shape) - 1
+        others = [1 if d in (dim, last) else n for d, n in enumerate(shape)]
+        counts = [-(-shape[d] // _BLOCK) for d in (dim, last)]
+        with self.loops(others) as outer, self.loops(counts) as (i, j):
+            starts = b.imul(i, _BLOCK), b.imul(j, _BLOCK)
+            ends = [b.imin(b.iadd(s, _BLOCK), shape[d]) for s, d in zip(starts, (dim, last))]
+            with b.for_(starts[0], ends[0]) as row, b.for_(starts[1], ends[1]) as column:
+                index = list(outer)
+                index[dim], index[last] = row.index, column.index
+                yield tuple(index)
 
     def fill(self, dest: View, value: Callable[[], Scalar]) -> None:
         """Store one scalar everywhere."""
