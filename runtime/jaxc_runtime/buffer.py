@@ -133,7 +133,8 @@ def to_numpy(
     if device is not None and not device.is_host:
         array = np.array(DeviceArray(device.hal, buffer).to_host())  # a copy: it ends in asarray()
         return array if array.dtype == dtype else array.view(dtype)
-    return np.ndarray(shape, dtype, buffer.map())
+    mapping: Any = buffer.map()  # has the buffer protocol
+    return np.ndarray(shape, dtype, mapping)
 
 
 def _aligned_copy(array: np.ndarray) -> np.ndarray:

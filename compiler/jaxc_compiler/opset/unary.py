@@ -68,7 +68,7 @@ def logistic_numpy(x: np.ndarray, *, accuracy: Any = None) -> np.ndarray:
     return at_least_f32(lambda wide: np.reciprocal(1 + np.exp(-wide)), x)
 
 
-def log1p_numpy(x: np.ndarray, *, accuracy: Any = None) -> np.ndarray:
+def log1p_numpy(x: Any, *, accuracy: Any = None) -> np.ndarray:
     out = np.log1p(x)
     if x.dtype.kind == "c":
         # NumPy adds the 1 first and loses the digits of small operands.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import operator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -307,7 +308,7 @@ def _joint_indices(entries, arrays, axes, x_shape, wrap_negative, dots):
     """Index arrays broadcast together, and the entry before which their dimensions go."""
     if not arrays:
         return [], -1
-    contiguous = all(b - a == 1 and b != dots for a, b in zip(arrays[:-1], arrays[1:], strict=True))
+    contiguous = all(b - a == 1 and b != dots for a, b in pairwise(arrays))
     first = arrays[0] if contiguous else 0
     found = []
     for k in arrays:

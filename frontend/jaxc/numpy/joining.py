@@ -5,6 +5,7 @@ Composed of lax functions. Must not import reductions at load.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -181,7 +182,7 @@ def _split(name: str, ary: Any, indices_or_sections: Any, axis: Any) -> list[Any
     if np.ndim(where):
         edges = [0, *(int(i) for i in where), length]
         edges = [e + length if e < 0 else e for e in edges]
-        sizes = [b - a for a, b in zip(edges[:-1], edges[1:], strict=True)]
+        sizes = [b - a for a, b in pairwise(edges)]
     else:
         count = int(where)
         if count <= 0:
@@ -339,8 +340,10 @@ def delete(
         drop = np.asarray(obj)
         if drop.dtype == bool:
             if drop.shape != (length,):
-                raise ValueError("np.delete(arr, obj): for boolean indices, obj must be "
-                                 "one-dimensional with length matching specified axis.")  # fmt: skip
+                raise ValueError(
+                    "np.delete(arr, obj): for boolean indices, obj must be one-dimensional "
+                    "with length matching specified axis."
+                )
             drop = np.flatnonzero(drop)
         elif drop.size == 0:
             drop = drop.astype(int)

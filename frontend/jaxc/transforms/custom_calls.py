@@ -1,7 +1,7 @@
 """The `custom_jvp_call` and `custom_vjp_call` primitives.
 
-The function and its rules are flat Python callables until a trace decides which it needs: evaluation
-takes the function, a JVP the rule, staging records an equation.
+The function and its rules are flat Python callables until a trace decides which it needs:
+evaluation takes the function, a JVP the rule, staging records an equation.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`custom_vjp`, `custom_gradient`, `linear_call`: functions with a reverse-mode rule of their own."""
+"""`custom_vjp`, `custom_gradient`, `linear_call`: functions with their own reverse-mode rule."""
 
 from __future__ import annotations
 
