@@ -90,5 +90,6 @@ __all__ = [
     "local_device_count", "local_devices", "make_jaxpr", "named_call", "named_scope", "nn", "numpy",
     "numpy_dtype_promotion", "numpy_rank_promotion", "ops", "pmap", "process_count",
     "process_index", "process_indices", "random", "remat", "scipy", "sharding", "stages",
-    "threefry_partitionable", "transfer_guard", "tree", "tree_util", "typeof", "typing", "value_and_grad", "vjp", "vmap",
+    "threefry_partitionable", "transfer_guard", "tree", "tree_util", "typeof", "typing",
+    "value_and_grad", "vjp", "vmap",
 ]  # fmt: skip
