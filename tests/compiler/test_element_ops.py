@@ -108,3 +108,28 @@ def test_samples(name):
         chunk = found[start : start + CHUNK]
         for k, (got, want) in enumerate(run_cases(name, chunk)):
             assert_close(got, want, op, f"{name}, case {start + k}")
+
+
+def test_no_elementwise_or_shape_op_is_missing():
+    missing = {
+        name
+        for name, op in OPS.items()
+        if op.kind in ("elementwise", "shape") and name not in ELEMENT and name not in IDENTITY
+    }
+    assert not missing
+
+
+def test_a_row_is_read_once_for_its_inner_loop():
+    """What does not depend on the inner loop is computed outside it."""
+    matrix, column = ShapedArray((8, 16), "float32"), ShapedArray((8,), "float32")
+
+    def make(memories):
+        (grown,) = apply("exp", [memories[1]], {"accuracy": None}, [column])
+        params = {"broadcast_dimensions": (0,), "shape": (8, 16), "sharding": None}
+        (wide,) = apply("broadcast_in_dim", [grown], params, [matrix])
+        return apply("mul", [memories[0], wide], {"out_dtype": None}, [matrix])[0]
+
+    text = harness.kernel_text([(make, matrix)], [matrix, column])
+    inner = text.split("scf.for")[2]
+    assert "arith.mulf" in inner
+    assert "math.fma" not in inner  # the exponential

@@ -106,36 +106,34 @@ def int_pow(signed: bool) -> Any:
 def fmod(m: Any, x: Scalar, y: Scalar) -> Scalar:
     """The remainder of truncating division, exact, with the sign of x.
 
-    A quotient of more than 52 bits is taken off in pieces of 52 bits, the highest first.
+    A long quotient is taken off in pieces that a float holds exactly, the highest first. Doubles
+    need no pieces for most f32 operands; targets without doubles work in f32.
     """
-    wide = m.b.floats("float64")
-    if m.bits == 32:
-        size_x, size_y = (wide.cast("arith.extf", m.abs(v)) for v in (x, y))
-    else:
-        size_x, size_y = m.abs(x), m.abs(y)
-    b, i = m.b, wide.i
-    usable = b.all_of([m.lt(m.abs(x), INF), m.lt(m.abs(y), INF), m.gt(m.abs(y), 0.0)])
-    top = wide.select(usable, size_x, 1.0)
-    bottom = wide.select(usable, size_y, 1.0)
-    gap = i.sub(i.lshr(wide.bits_of(top), 52), i.lshr(wide.bits_of(bottom), 52))
-    steps = i.binary("arith.maxsi", gap, 0)
-    # gap / 48 by multiplication; pieces stay below 52 bits
-    pieces = i.lshr(i.mul(steps, 1366), 16)
+    b = m.b
+    work = m if m.bits == 32 and b.native_math else b.floats("float64")
+    mantissa, piece, scale = (52, 48, 1366) if work.bits == 64 else (23, 20, 3277)
+    size_x, size_y = m.abs(x), m.abs(y)
+    usable = b.all_of([m.lt(size_x, INF), m.lt(size_y, INF), m.gt(size_y, 0.0)])
+    if work.bits != m.bits:
+        size_x, size_y = (work.cast("arith.extf", v) for v in (size_x, size_y))
+    i = work.i
+    top, bottom = work.select(usable, size_x, 1.0), work.select(usable, size_y, 1.0)
+    gap = i.sub(i.lshr(work.bits_of(top), mantissa), i.lshr(work.bits_of(bottom), mantissa))
+    # gap // piece, by multiplication
+    pieces = i.lshr(i.mul(i.binary("arith.maxsi", gap, 0), scale), 16)
     with b.for_(0, b.to_index(pieces), 1, [top]) as loop:
-        done = b.from_index(loop.index, 64)
-        shift = i.mul(i.sub(pieces, done), 48)
-        scaled = i.add(wide.bits_of(bottom), i.shl(shift, 52))
-        loop.yields = [_take_off(wide, loop.args[0], wide.of_bits(scaled))]
-    rest = _take_off(wide, loop.results[0], bottom)
-    if m.bits == 32:
+        left = i.sub(pieces, b.from_index(loop.index, i.bits))
+        scaled = i.add(work.bits_of(bottom), i.shl(i.mul(left, piece), mantissa))
+        loop.yields = [_take_off(work, loop.args[0], work.of_bits(scaled))]
+    rest = _take_off(work, loop.results[0], bottom)
+    if work.bits != m.bits:
         rest = m.cast("arith.truncf", rest)
     infinite = b.all_of([m.lt(m.abs(x), INF), m.eq(m.abs(y), INF)])
-    result = m.select(usable, m.copysign(rest, x), m.select(infinite, x, NAN))
-    return result
+    return m.select(usable, m.copysign(rest, x), m.select(infinite, x, NAN))
 
 
 def _take_off(m: Any, x: Scalar, y: Scalar) -> Scalar:
-    """x mod y for positive doubles with x / y < 2^53: the fma is exact, the quotient off by one."""
+    """x mod y for x / y within the mantissa: the fma is exact, the quotient off by one at most."""
     quotient = m.floor(m.div(x, y))
     rest = m.fma(m.neg(quotient), y, x)
     rest = m.select(m.lt(rest, 0.0), m.add(rest, y), rest)

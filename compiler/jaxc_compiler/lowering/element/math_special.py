@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from jaxc_compiler.lowering.element import coefficients as c
-from jaxc_compiler.lowering.element import math_f64, math_trig
+from jaxc_compiler.lowering.element import math_f32, math_f64, math_trig
 from jaxc_compiler.lowering.element.base import Scalar
 
 INF, NAN, PI = float("inf"), float("nan"), 3.141592653589793
@@ -98,6 +98,21 @@ def erf_inv(m: Any, x: Scalar) -> Scalar:
     return m.select(m.eq(size, 1.0), m.mul(x, INF), value)
 
 
+# lgamma and digamma are good for either width; f32 itself is used where there are no doubles.
+
+
+def _log(m: Any, x: Scalar) -> Scalar:
+    return math_f64.log(m, x) if m.bits == 64 else math_f32.log(m, x)
+
+
+def _sin(m: Any, x: Scalar) -> Scalar:
+    return math_trig.sin(m, x) if m.bits == 64 else math_f32.sin_native(m, x)
+
+
+def _cos(m: Any, x: Scalar) -> Scalar:
+    return math_trig.cos(m, x) if m.bits == 64 else math_f32.cos_native(m, x)
+
+
 def _lgamma_positive(m: Any, x: Scalar) -> Scalar:
     """lgamma of x > 0: recurrence into [1, 3] or Stirling's series."""
     below = m.lt(x, 1.0)
@@ -113,12 +128,12 @@ def _lgamma_positive(m: Any, x: Scalar) -> Scalar:
     middle = m.mul(
         m.mul(shift, m.select(below, x, m.add(shift, 1.0))), m.poly(shift, c.LGAMMA_MIDDLE)
     )
-    logarithm = math_f64.log(m, m.select(below, product, down))
+    logarithm = _log(m, m.select(below, product, down))
     middle = m.select(below, m.sub(middle, logarithm), m.add(middle, logarithm))
     big = m.max(x, 8.0)
     inverse = m.div(1.0, big)
     series = m.mul(inverse, m.poly(m.mul(inverse, inverse), _STIRLING))
-    log_x = math_f64.log(m, big)
+    log_x = _log(m, big)
     stirling = m.add(
         m.mul(m.sub(big, 0.5), m.sub(log_x, 1.0)), m.add(series, _HALF_LOG_TWO_PI - 0.5)
     )
@@ -128,11 +143,12 @@ def _lgamma_positive(m: Any, x: Scalar) -> Scalar:
 def lgamma(m: Any, x: Scalar) -> Scalar:
     """log|gamma(x)|; for x < 0 by Euler's reflection. Infinite at the poles."""
     size = m.abs(x)
-    positive = _lgamma_positive(m, m.max(size, 2.2250738585072014e-308))
+    smallest = 2.2250738585072014e-308 if m.bits == 64 else 1.1754944e-38
+    positive = _lgamma_positive(m, m.max(size, smallest))
     fraction = m.sub(size, m.floor(size))
-    sine = m.abs(math_trig.sin(m, m.mul(fraction, PI)))
+    sine = m.abs(_sin(m, m.mul(fraction, PI)))
     # Not log(pi / (size * sine)): of a tiny size the product would vanish.
-    logs = m.add(math_f64.log(m, size), math_f64.log(m, sine))
+    logs = m.add(_log(m, size), _log(m, sine))
     reflected = m.sub(m.sub(_LOG_PI, logs), positive)
     value = m.select(m.lt(x, 0.0), reflected, positive)
     pole = m.b.all_of([m.le(x, 0.0), m.is_whole(x)])
@@ -153,11 +169,11 @@ def digamma(m: Any, x: Scalar) -> Scalar:
     inverse = m.div(1.0, t)
     z = m.mul(inverse, inverse)
     series = m.fma(inverse, 0.5, m.mul(z, m.poly(z, _PSI)))
-    value = m.sub(m.sub(math_f64.log(m, t), series), correction)
+    value = m.sub(m.sub(_log(m, t), series), correction)
     # cot(pi x) of x less the nearest integer, which loses no digits
     fraction = m.sub(x, m.roundeven(x))
     angle = m.mul(fraction, PI)
-    cotangent = m.div(math_trig.cos(m, angle), math_trig.sin(m, angle))
+    cotangent = m.div(_cos(m, angle), _sin(m, angle))
     value = m.select(reflect, m.sub(value, m.mul(cotangent, PI)), value)
     pole = b.all_of([m.le(x, 0.0), m.is_whole(x)])
     value = m.select(pole, NAN, value)

@@ -28,6 +28,7 @@ _EITHER_WIDTH = {
     )
     for name in names
 }
+_NATIVE_WIDTH = {"lgamma": math_special.lgamma, "digamma": math_special.digamma}
 _F64_FILES = (math_f64, math_trig, math_special, math_gamma)
 _NATIVE = {"pow_": "math.powf"}
 
@@ -55,6 +56,8 @@ def _f32_function(m: Any, name: str) -> Any:
         return lambda m, *x: m.b.op(_NATIVE[name], m.type, list(x))
     if m.b.native_math and hasattr(math_f32, f"{name}_native"):
         return getattr(math_f32, f"{name}_native")
+    if m.b.native_math and name in _NATIVE_WIDTH:
+        return _NATIVE_WIDTH[name]
     if name in _EITHER_WIDTH:
         return _EITHER_WIDTH[name]
     return getattr(math_f32, name, None) or getattr(math_trig, f"{name}_f32", None)

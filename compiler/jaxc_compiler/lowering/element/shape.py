@@ -104,14 +104,6 @@ def squeeze(
     return x.at(b, tuple(0 if d in dropped else next(kept) for d in range(rank)))
 
 
-@rule("expand_dims")
-def expand_dims(
-    b: ScalarBuilder, operands: Any, index: Indices, out_aval: Any, *, dimensions: tuple[int, ...]
-) -> Scalar:
-    added = {d % len(index) for d in dimensions}
-    return operands[0].at(b, tuple(i for d, i in enumerate(index) if d not in added))
-
-
 @rule("rev")
 def rev(
     b: ScalarBuilder, operands: Any, index: Indices, out_aval: Any, *, dimensions: tuple[int, ...]
