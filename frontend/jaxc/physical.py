@@ -21,8 +21,11 @@ from jaxc.transforms.staging import trace_to_jaxpr
 from jaxc_compiler.opset.avals import KeyDtype, ShapedArray
 
 
-def physicalize(closed: ClosedJaxpr) -> ClosedJaxpr:
-    """The jaxpr without key types; the same object if it has none."""
+def physicalize(closed: ClosedJaxpr, passes: int = 2) -> ClosedJaxpr:
+    """The jaxpr without key types; the same object if it has none.
+
+    The second pass is for expansions written with random operations, as that of `random_gamma`.
+    """
     if not _has_keys(closed.jaxpr):
         return closed
     consts = [_words(c) for c in closed.consts]
@@ -37,7 +40,8 @@ def physicalize(closed: ClosedJaxpr) -> ClosedJaxpr:
         constvars=[*traced.jaxpr.constvars, *traced.jaxpr.invars[:n]],
         invars=traced.jaxpr.invars[n:],
     )
-    return ClosedJaxpr(jaxpr, [*traced.consts, *consts])
+    found = ClosedJaxpr(jaxpr, [*traced.consts, *consts])
+    return physicalize(found, passes - 1) if passes > 1 else found
 
 
 def _is_key(aval: ShapedArray) -> bool:

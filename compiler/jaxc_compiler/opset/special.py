@@ -83,8 +83,9 @@ def random_gamma_grad_numpy(a: np.ndarray, x: np.ndarray) -> np.ndarray:
         a, x = np.broadcast_arrays(a.astype(np.float64), x.astype(np.float64))
         log_density = special.xlogy(a - 1, x) - x - special.gammaln(a)
         moved = -igamma_grad_a_numpy(a, x) * np.exp(-log_density)
-        # Near 0, igamma is x**a / gamma(a + 1) and its differences lose their digits.
-        near_zero = x * (special.psi(a + 1) - np.log(x)) / a
+        # Near 0 the differences lose their digits: two terms of igamma's power series.
+        first = (np.log(x) - special.psi(a + 1)) * (1 - a * x / (a + 1)) - x / (a + 1) ** 2
+        near_zero = -x * np.exp(x) / a * first
         return np.where(x < 1e-6, np.where(x == 0, 0.0, near_zero), moved)
 
     return at_least_f32(gradient, a, x)
