@@ -11,11 +11,11 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import numpy as np
-from compiler.kernel_harness import fused, run, traced
+from compiler.kernel_harness import fused, kernels, run, traced
 
 import jaxc
 import jaxc.numpy as jnp
-from jaxc_compiler import driver
+from jaxc_compiler import driver, mlir
 from jaxc_compiler.passes.mark_in_place import updates
 from jaxc_runtime import buffer, executable
 
@@ -69,6 +69,30 @@ def test_an_old_value_needed_later_is_not_overwritten() -> None:
     expected[0][0] = expected[1][1] = 9
     for a, b in zip(got, expected):
         np.testing.assert_array_equal(a, b)
+
+
+def in_place(function, *args, donate=()) -> list[tuple[int, ...]]:
+    module = fused(traced(function, *args, donate=donate))
+    with mlir.LOCK, mlir.CONTEXT:
+        return [mlir.from_attr(op.attributes["in_place"]) for op in kernels(module)]
+
+
+def test_an_elementwise_result_takes_a_donated_argument() -> None:
+    def momentum(p, m, g):
+        m = 0.9 * m + g
+        return p - 0.1 * m, m, (p * p).sum()
+
+    (found,) = in_place(momentum, X, X, X, donate=(0, 1))
+    assert sorted(n >= 0 for n in found) == [False, True, True]
+    assert in_place(momentum, X, X, X) == [(-1, -1, -1)]
+    p, m, total = run(traced(momentum, X, X, X + 1, donate=(0, 1)), [X, X, X + 1])
+    np.testing.assert_allclose(m, 0.9 * X + X + 1, rtol=1e-6)
+    np.testing.assert_allclose(p, X - 0.1 * m, rtol=1e-6)
+    assert total == (X * X).sum()
+
+
+def test_a_result_that_reads_other_elements_takes_no_argument() -> None:
+    assert in_place(lambda x: x + x[::-1], X, donate=(0,)) == [(-1,)]
 
 
 def test_the_cost_does_not_depend_on_the_size() -> None:

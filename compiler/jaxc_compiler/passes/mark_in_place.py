@@ -6,8 +6,9 @@
   or ... "lax.scatter"(%a, ...) {copies = "argument 0 is not donated", ...} ... {in_place = [-1]}
 
 A result of a kernel may reuse an operand if a chain of updates and loop carries leads from the one
-to the other, and nobody needs the operand any more. The kernel lowering follows the marks of
-`kernel.fused`; inside a kernel it reuses whatever is dead.
+to the other, or if it is computed from it element by element, and nobody needs the operand any
+more. The kernel lowering follows the marks of `kernel.fused`; inside a kernel it reuses whatever is
+dead.
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ from dataclasses import dataclass, field
 from jaxc_compiler import mlir
 from jaxc_compiler.dialects import kernel, lax
 from jaxc_compiler.mlir import ir
+from jaxc_compiler.opset.op import OPS
 
 DONATED = "jaxc.donated"
+_EAGER = frozenset({"reduction", "contraction", "cumulative", "sorting"})
 UPDATES = frozenset({
     "dynamic_update_slice", "scatter", "scatter-add", "scatter-mul", "scatter-min", "scatter-max",
     "scatter-sub", "scatter-apply",
@@ -133,12 +136,58 @@ def _mark_kernel(op: ir.Operation, number: int, outer: _Body) -> None:
             continue
         if root.type == value.type:
             in_place[result] = root.arg_number
+    for result, value in enumerate(inner.ops[-1].operands):
+        if in_place[result] < 0:
+            in_place[result] = _overwritten(inner, value, in_place)
     for argument in inner.block.arguments:
         if argument.arg_number not in in_place:
             reason = "its operand's memory is not that of a result of the kernel"
             inner.why_not.setdefault(argument, reason)
     op.attributes[kernel.IN_PLACE] = mlir.to_attr(tuple(in_place))
     _mark_updates(inner)
+
+
+def _overwritten(body: _Body, value: ir.Value, taken: list[int]) -> int:
+    """A free operand that the result is computed from element by element, or -1."""
+    seen: set[ir.Value] = set()
+    pending = [value]
+    while pending:
+        current = pending.pop()
+        if current in seen or current.type != value.type:
+            continue
+        seen.add(current)
+        if not isinstance(current.owner, ir.Block):
+            if _is_elementwise(current.owner.operation):
+                pending += current.owner.operation.operands
+        elif (
+            current not in body.why_not
+            and current.arg_number not in taken
+            and current.type.rank
+            and current is not value
+            and _is_read_in_step(body, current)
+        ):
+            return current.arg_number
+    return -1
+
+
+def _is_elementwise(op: ir.Operation) -> bool:
+    name = lax.name_of(op)
+    return name in OPS and OPS[name].kind == "elementwise"
+
+
+def _is_read_in_step(body: _Body, value: ir.Value) -> bool:
+    """Whether all that is computed from the value later than the last loop reads it in step."""
+    for number in body.uses.get(value, []):
+        op = body.ops[number]
+        if not len(op.results):
+            continue
+        name = lax.name_of(op)
+        if name in OPS and OPS[name].kind in _EAGER:
+            continue
+        in_step = _is_elementwise(op) and op.results[0].type.shape == value.type.shape
+        if not in_step or not _is_read_in_step(body, op.results[0]):
+            return False
+    return True
 
 
 def _root(body: _Body, value: ir.Value, number: int) -> ir.Value | None:
