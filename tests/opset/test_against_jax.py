@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 import numpy as np
@@ -26,8 +28,17 @@ XLA_IS_COARSE = {"igamma_grad_a": 2e4, "polygamma": 2e3, "zeta": 500.0, "digamma
 
 
 PRIMITIVES = primitives()
+FAST = {"float32", "bfloat16", "complex64", "int32", "uint32", "bool"}
+
+
+def speed(sample: Sample) -> Any:
+    """XLA compiles each case: the other dtypes are left to the full run."""
+    dtypes = {x.dtype for x in (*sample.operands, *sample.params.values()) if hasattr(x, "dtype")}
+    return () if {d.name for d in dtypes} <= FAST else pytest.mark.slow
+
+
 CASES = [
-    pytest.param(op, sample, id=f"{op.name}-{i}")
+    pytest.param(op, sample, id=f"{op.name}-{i}", marks=speed(sample))
     for op in OPS.values()
     if op.kind in KINDS
     and not op.name.startswith(ELSEWHERE)
