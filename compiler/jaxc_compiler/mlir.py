@@ -174,7 +174,8 @@ def _storage_type(mlir_type: ir.Type) -> ir.Type:
         element = _storage_type(mlir_type.element_type)
         return ranked_tensor(list(mlir_type.shape), element)
     if isinstance(mlir_type, ir.IntegerType):
-        return ir.IntegerType.get_signless(mlir_type.width)
+        narrow = 1 < mlir_type.width < 8  # NumPy keeps an int4 in a byte
+        return ir.IntegerType.get_signless(8 if narrow else mlir_type.width)
     if str(mlir_type) == "!lax.key":
         return ir.IntegerType.get_signless(64)
     return mlir_type

@@ -54,6 +54,11 @@ _ELEMENT_TYPES: dict[np.dtype, HalElementType] = {
         ml_dtypes.float8_e5m2: HalElementType.FLOAT_8_E5M2,
         ml_dtypes.float8_e5m2fnuz: HalElementType.FLOAT_8_E5M2_FNUZ,
         ml_dtypes.float8_e8m0fnu: HalElementType.FLOAT_8_E8M0_FNU,
+        # One to a byte, as NumPy keeps them; compiled programs take bytes.
+        ml_dtypes.int2: HalElementType.SINT_8,
+        ml_dtypes.int4: HalElementType.SINT_8,
+        ml_dtypes.uint2: HalElementType.UINT_8,
+        ml_dtypes.uint4: HalElementType.UINT_8,
     }.items()
 }
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 
+import ml_dtypes
 import numpy as np
 import pytest
 from compiler.passes_harness import module_of
@@ -155,3 +156,23 @@ def test_compiling_from_several_threads():
     for thread in threads:
         thread.join()
     assert not failures
+
+
+@pytest.mark.parametrize("name", ["int2", "uint2", "int4", "uint4"])
+def test_integers_of_less_than_a_byte(name):
+    dtype = np.dtype(getattr(ml_dtypes, name))
+    x = np.array([[0, 1, 2], [3, 1, 0]]).astype(dtype)
+
+    def function(x):
+        return x.T + dtype.type(1), x.astype(np.int32), x.reshape(-1)
+
+    for got, wanted in zip(jaxc.jit(function)(x), function(jnp.asarray(x)), strict=True):
+        assert got.dtype == wanted.dtype
+        np.testing.assert_array_equal(np.asarray(got).astype(int), np.asarray(wanted).astype(int))
+
+
+def test_contraction_into_another_kind():
+    def function(x):
+        return lax.dot(x, x.T, preferred_element_type=np.complex64)
+
+    np.testing.assert_allclose(jaxc.jit(function)(X), X @ X.T)

@@ -20,7 +20,7 @@ import numpy as np
 
 from jaxc_compiler.lowering.element.scalars import FloatOps, IntOps
 from jaxc_compiler.lowering.element.scopes import Loop, Scope, block_of
-from jaxc_compiler.lowering.element.types import TYPE_NAMES, is_complex, type_name
+from jaxc_compiler.lowering.element.types import PACKED, TYPE_NAMES, is_complex, type_name
 from jaxc_compiler.mlir import ir
 
 
@@ -324,6 +324,8 @@ class ScalarBuilder:
         """A loaded value as a scalar: bytes to bool, complex to a pair."""
         if value.type != self.i1 and dtype == np.bool_:
             return self.ints(8).ne(value, 0)
+        if dtype in PACKED:
+            return self.op("arith.trunci", self.scalar_type(dtype), [value])
         if is_complex(dtype):
             part = self.type(f"f{dtype.itemsize * 4}")
             return Complex(
@@ -337,6 +339,9 @@ class ScalarBuilder:
             return self.op("complex.create", element, list(value))
         if dtype == np.bool_ and element != self.i1:
             return self.op("arith.extui", element, [value])
+        if dtype in PACKED:
+            name = "arith.extsi" if dtype.name[0] == "i" else "arith.extui"
+            return self.op(name, element, [value])
         return value
 
     def store(self, dtype: Any, value: Scalar, ref: ir.Value, index: Sequence[Index]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 
 from jaxc_compiler.opset.avals import KeyDtype
@@ -21,10 +22,17 @@ TYPE_NAMES = {
 
 
 def type_name(dtype: Any, *, memory: bool = False) -> str:
-    """The MLIR type of a scalar of `dtype`; in memory a bool is a byte."""
+    """The MLIR type of a scalar of `dtype`; in memory a bool or a narrow integer is a byte."""
     if isinstance(dtype, KeyDtype):
         return "i64"
-    return "i8" if memory and dtype == np.bool_ else TYPE_NAMES[np.dtype(dtype).name]
+    name = TYPE_NAMES[np.dtype(dtype).name]
+    return "i8" if memory and name in ("i1", "i2", "i4") else name
+
+
+# Integers of less than a byte: NumPy and we keep each in a byte of memory.
+PACKED = frozenset(
+    np.dtype(t) for t in (ml_dtypes.int2, ml_dtypes.int4, ml_dtypes.uint2, ml_dtypes.uint4)
+)
 
 
 def is_complex(dtype: Any) -> bool:

@@ -20,6 +20,7 @@ import numpy as np
 from jaxc_compiler import mlir
 from jaxc_compiler.dialects import lax
 from jaxc_compiler.lowering.element.base import Index, Scalar, ScalarBuilder
+from jaxc_compiler.lowering.element.convert import convert as convert_element
 from jaxc_compiler.lowering.element.values import Lazy, Scalars
 from jaxc_compiler.lowering.kernel.kernel import Computed, Kernel
 from jaxc_compiler.lowering.kernel.memory import View
@@ -406,8 +407,10 @@ class Dot:
 
 def convert(b: ScalarBuilder, value: Scalar, dtype: Any, wide: Any) -> Scalar:
     """A scalar in the type products are summed in."""
-    if dtype == wide or dtype.kind == "c":
+    if dtype == wide:
         return value
+    if "c" in (dtype.kind, wide.kind):
+        return convert_element(b, value, dtype, wide)
     if dtype.kind in "fV":
         cast = "arith.extf" if wide.itemsize > dtype.itemsize else "arith.truncf"
         return b.floats(wide).cast(cast, value)
