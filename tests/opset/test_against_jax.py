@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 import numpy as np
+import pytest
+from opset.fill import operands, ulps_apart
+from opset.oracle import parameters, primitives
+
 from jaxc_compiler.opset.avals import KeyDtype, ShapedArray
 from jaxc_compiler.opset.book import OPS
 from jaxc_compiler.opset.op import Op, Sample
-from opset.fill import operands, ulps_apart
-from opset.oracle import parameters, primitives
 
 jax = pytest.importorskip("jax")
 pytestmark = pytest.mark.oracle

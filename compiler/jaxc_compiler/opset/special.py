@@ -7,6 +7,7 @@ JAX's values at poles and outside the domain.
 from __future__ import annotations
 
 import numpy as np
+
 from jaxc_compiler.opset.float32_math import erf_inv_float32
 from jaxc_compiler.opset.inference import FLOAT, infer_nary, infer_unary
 from jaxc_compiler.opset.kernels import (
