@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+
 from jaxc_compiler.opset.avals import ShapedArray
 from jaxc_compiler.opset.inference import INTEGER, check_same_dtypes, dtype_class
 from jaxc_compiler.opset.op import Sample, define
@@ -258,6 +259,8 @@ def gather_numpy(
     window = [d for d in range(ndim) if d not in dropped]
     tail = operand.shape[ndim:]
     order = _result_order(len(batch), numbers.offset_dims, len(tail))
+    if operand.size and takes_whole_slices(numbers.start_index_map, dropped, slice_sizes, operand):
+        return _take(operand, indices[..., 0], dropped[0], mode, fill_value, order)
     if not indices.size * operand.size and indices.shape[-1]:
         shape = (*batch, *[slice_sizes[d] for d in window], *tail)
         return np.ascontiguousarray(np.zeros(shape, operand.dtype).transpose(order))
@@ -284,6 +287,34 @@ def gather_numpy(
         out = np.array(out)
         out[~valid] = _fill(fill_value, operand.dtype)
     return np.array(out.transpose(order), order="C")
+
+
+def takes_whole_slices(
+    index_map: Sequence[int], dropped: Sequence[int], sizes: Sequence[int], operand: np.ndarray
+) -> bool:
+    """Whether windows are all of the operand but for one index of one dimension."""
+    return (
+        len(dropped) == 1
+        and tuple(index_map) == tuple(dropped)
+        and all(d == dropped[0] or s == operand.shape[d] for d, s in enumerate(sizes))
+    )
+
+
+def _take(operand, places, axis, mode, fill_value, order):
+    """The commonest gather, whole slices at single indices of one axis, by NumPy's own function."""
+    places = signed_indices(places)
+    source = operand if axis == 0 else np.moveaxis(operand, axis, 0)
+    out = source.take(places, axis=0, mode="clip")
+    if mode is FILL_OR_DROP:
+        outside = (places < 0) | (places >= operand.shape[axis])
+        if outside.any():
+            out = np.asarray(out)
+            out[outside] = _fill(fill_value, operand.dtype)
+    return np.array(out.transpose(order), order="C") if _moves(order) else np.asarray(out)
+
+
+def _moves(order: Sequence[int]) -> bool:
+    return any(i != place for i, place in enumerate(order))
 
 
 def _result_order(batch_ndim: int, offset_dims: Sequence[int], tail: int) -> list[int]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+
 from jaxc_compiler.opset.avals import ShapedArray
 from jaxc_compiler.opset.inference import dtype_class
 from jaxc_compiler.opset.op import Sample, define
@@ -43,6 +44,8 @@ def sort_numpy(*operands, dimension, is_stable, num_keys):
         order = np.argsort(columns[0], axis=dimension, kind="stable")
     else:
         order = np.lexsort(columns[::-1], axis=dimension)
+    if order.ndim == 1:
+        return [x[order] for x in operands]
     return [np.take_along_axis(x, order, dimension) for x in operands]
 
 
@@ -67,16 +70,18 @@ def top_k_infer(operand, *, axis, k):
 
 def top_k_numpy(operand, *, axis, k):
     # Ascending and stable on the reversed array, read backwards: descending, first of equals first.
-    rows = np.moveaxis(operand, axis, -1)
+    rows = operand.swapaxes(axis, -1)
     keys = _columns(rows[..., ::-1])[0]
     if keys.dtype == np.float32:  # here, unlike in sort, JAX puts 0.0 before -0.0
         bits = np.ascontiguousarray(keys).view(np.int32)
         keys = bits ^ ((bits >> 31) & 0x7FFFFFFF)
     last = keys.shape[-1] - 1
     order = last - np.argsort(keys, axis=-1, kind="stable")[..., ::-1][..., :k]
+    if rows.ndim == 1:
+        return [rows[order], order.astype(np.int32)]
     values = np.take_along_axis(rows, order, -1)
-    indices = order.astype(np.int32)
-    return [np.array(np.moveaxis(part, -1, axis), order="C") for part in (values, indices)]
+    parts = (values, order.astype(np.int32))
+    return [np.array(part.swapaxes(axis, -1), order="C") for part in parts]
 
 
 def _sort_samples():
