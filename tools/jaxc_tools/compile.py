@@ -13,6 +13,7 @@ from jaxc import tree_util
 from jaxc.lowering import lower_jaxpr
 from jaxc.physical import physicalize
 from jaxc_compiler import driver, targets
+from jaxc_compiler.diagnostics import CompileError
 from jaxc_runtime import ArraySpec, Metadata, artifact, structure
 from jaxc_tools.errors import UsageError
 from jaxc_tools.loading import load_function, user_error
@@ -121,8 +122,12 @@ def compile_reference(
     specs = parse_args(arguments)
     target_named(target, chip)
     try:
+        trace(function, specs)
+    except Exception as error:  # whatever the user's function raises is one line for the user
+        raise user_error(error, source.rpartition(":")[0]) from None
+    try:
         return compile_function(function, specs, output, target, chip)
     except OSError as error:
         raise UsageError(f"cannot write {output}: {error.strerror}") from None
-    except Exception as error:  # whatever the user's function raises is one line for the user
-        raise user_error(error, source.rpartition(":")[0]) from None
+    except (CompileError, NotImplementedError, TypeError) as error:
+        raise UsageError(f"{source}: {' '.join(str(error).split())}") from None
