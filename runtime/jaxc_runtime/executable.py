@@ -33,10 +33,11 @@ class Executable:
 
     Attributes:
         call: what `__call__` calls; a loop that counts microseconds may keep and call it itself.
-        call_single: the same for functions of one result, which it gives bare.
+        call_pending: runs functions of one result and gives what `take` makes a buffer of: a
+            result that is never looked at is never unwrapped.
     """
 
-    __slots__ = ("_context", "_module", "call", "call_single", "device", "name")
+    __slots__ = ("_context", "_module", "call", "call_pending", "device", "name")
 
     def __init__(self, module: rt.VmModule, context: rt.VmContext, name: str, device: Device):
         function = module.lookup_function(name)
@@ -49,7 +50,7 @@ class Executable:
         self._context = context
         invocation = (function, context.invoke, device.pack, device.pack_context)
         self.call = _caller(*invocation)
-        self.call_single = _single_caller(*invocation)
+        self.call_pending = _pending_caller(*invocation)
 
     def __call__(self, buffers: Sequence[HalBufferView]) -> list[HalBufferView]:
         """Run the function.
@@ -95,18 +96,23 @@ def _caller(function: Any, invoke: Any, pack: Any, context: Any) -> Call:
     return call
 
 
-def _single_caller(function: Any, invoke: Any, pack: Any, context: Any) -> Any:
-    new_list, buffer_type, no_keywords = VmVariantList, HalBufferView, {}
+def _pending_caller(function: Any, invoke: Any, pack: Any, context: Any) -> Any:
+    new_list, no_keywords = VmVariantList, {}
 
-    def call_single(buffers: Sequence[HalBufferView]) -> HalBufferView:
+    def call_pending(buffers: Sequence[HalBufferView]) -> VmVariantList:
         results = new_list(1)
         try:
             invoke(function, pack(context, buffers, no_keywords), results)
         except (ValueError, RuntimeError, IndexError) as error:
             raise ExecutionError(_readable(error)) from error
-        return results.get_as_object(0, buffer_type)
+        return results
 
-    return call_single
+    return call_pending
+
+
+def take(pending: VmVariantList) -> HalBufferView:
+    """The buffer in a result of `call_pending`."""
+    return pending.get_as_object(0, HalBufferView)
 
 
 def load(

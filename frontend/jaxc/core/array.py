@@ -34,15 +34,18 @@ class Array(metaclass=_ArrayMeta):
       Array([0, 1, 2], dtype=int32)
     """
 
-    __slots__ = ("__weakref__", "_buffer", "_device", "_exported", "_value", "aval")
+    __slots__ = ("__weakref__", "_buffer", "_device", "_exported", "_pending", "_value", "aval")
     __array_priority__ = 100
 
-    def __init__(self, value: np.ndarray | None, aval: ShapedArray, buffer: Any = None):
+    def __init__(
+        self, value: np.ndarray | None, aval: ShapedArray, buffer: Any = None, pending: Any = None
+    ):
         self._value = value
         self._buffer = buffer
+        self._pending = pending  # a jitted call's result, not yet taken out of the runtime's list
         self.aval = aval
         self._exported = False  # a NumPy view of the storage may live on: never update in place
-        self._device: Any = None
+        self._device = None
 
     # ---- what it is
 
@@ -87,14 +90,22 @@ class Array(metaclass=_ArrayMeta):
         return value
 
     def _fetch(self) -> np.ndarray:
-        if self._buffer is None:
+        if self._buffer is None and self._pending is None:
             raise RuntimeError(f"Array has been deleted with shape={self.aval.str_short()}.")
         from jaxc_runtime import buffer  # loaded already: a buffer exists
 
-        value = buffer.to_numpy(self._buffer, physical_shape(self.aval), physical_dtype(self.aval))
+        value = buffer.to_numpy(self._take_buffer(), physical_shape(self.aval), physical_dtype(self.aval))
         value.flags.writeable = False
         self._value = value
         return value
+
+    def _take_buffer(self) -> Any:
+        """The device buffer, if there is one."""
+        if self._pending is not None:
+            from jaxc_runtime import executable
+
+            self._buffer, self._pending = executable.take(self._pending), None
+        return self._buffer
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         if isinstance(self.aval.dtype, KeyDtype):
@@ -187,8 +198,8 @@ class Array(metaclass=_ArrayMeta):
 
     def block_until_ready(self) -> Array:
         """Waits for the computation (calls are synchronous: returns at once)."""
-        if self._value is None and self._buffer is None:
-            self._fetch()
+        if self.is_deleted():
+            self._fetch()  # raises
         return self
 
     # ---- interchange
@@ -251,14 +262,14 @@ class Array(metaclass=_ArrayMeta):
         return self
 
     def is_deleted(self) -> bool:
-        return self._value is None and self._buffer is None
+        return self._value is None and self._buffer is None and self._pending is None
 
     def is_ready(self) -> bool:
         return True
 
     def delete(self) -> None:
         """Drops the storage; later uses raise RuntimeError."""
-        self._value = self._buffer = None
+        self._value = self._buffer = self._pending = None
 
     @property
     def traceback(self) -> None:

@@ -48,7 +48,7 @@ def _put(leaf: Any, target: Any) -> Any:
     array = as_array(leaf)
     if target is None:
         return array
-    out = Array(array._value, array.aval, array._buffer)
+    out = Array(array._value, array.aval, array._take_buffer())
     out._device = target if isinstance(target, Device) else default_device()
     return out
 

@@ -92,15 +92,16 @@ class Program:
         if not simple or self.executable is None or len(self.kept) != self.num_args:
             return None
         (aval,), consts = self.out_avals, self.consts
-        call = getattr(self.executable, "call_single", None)
+        call = getattr(self.executable, "call_pending", None)
         if call is None:  # the reference target
             return None
 
         def run(args: Sequence[Array]) -> Array:
-            return Array(None, aval, call([a._buffer or buffer_of(a) for a in args]))
+            return Array(None, aval, None, call([a._buffer or buffer_of(a) for a in args]))
 
         def run_with_constants(args: Sequence[Array]) -> Array:
-            return Array(None, aval, call(consts + [a._buffer or buffer_of(a) for a in args]))
+            buffers = consts + [a._buffer or buffer_of(a) for a in args]
+            return Array(None, aval, None, call(buffers))
 
         return run_with_constants if consts else run
 
@@ -142,7 +143,7 @@ def _typed(value: Any, aval: ShapedArray) -> Array:
 
 def buffer_of(a: Array) -> Any:
     """The device buffer of an array, made (without a copy where possible) on first use."""
-    if a._buffer is None:
+    if a._take_buffer() is None:
         from jaxc_runtime import buffer
 
         value = a._numpy()
@@ -156,7 +157,7 @@ def _own_buffer(a: Array) -> Any:
     """A buffer that may be overwritten: the array's own, or a copy if a NumPy view of it is out."""
     from jaxc_runtime import buffer
 
-    if a._exported or (a._buffer is None and a._value is not None):
+    if a._exported or (a._take_buffer() is None and a._value is not None):
         copy = buffer.empty_aligned(physical_shape(a.aval), physical_dtype(a.aval))
         copy[...] = a._numpy()
         return buffer.to_device(copy)

@@ -136,7 +136,9 @@ class JitFunction:
         # Arrays only, of avals seen before, under the flags of then: one lookup and one call.
         if not kwargs and self._direct_version == version[0] and _state.trace is eval_trace:
             try:
-                run = self._direct[tuple([a.aval for a in args])]
+                run = self._direct[
+                    args[0].aval if len(args) == 1 else tuple([a.aval for a in args])
+                ]
             except (KeyError, AttributeError):
                 return self._call(args, kwargs)
             return run(args)
@@ -149,7 +151,8 @@ class JitFunction:
         if self._direct_version != version[0]:
             self._direct.clear()
             self._direct_version = version[0]
-        self._direct[tuple([a.aval for a in args])] = traced.direct()
+        key = args[0].aval if len(args) == 1 else tuple([a.aval for a in args])
+        self._direct[key] = traced.direct()
 
     def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if config.jax_disable_jit:
