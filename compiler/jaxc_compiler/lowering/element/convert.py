@@ -19,6 +19,7 @@ from jaxc_compiler.lowering.element.pointwise import (
     real_part,
     widen,
 )
+from jaxc_compiler.lowering.element.types import PACKED
 from jaxc_compiler.lowering.element.values import rule
 
 
@@ -107,6 +108,11 @@ def _of_bits(b: ScalarBuilder, bits: Scalar, dtype: Any) -> Scalar:
     return b.op("arith.bitcast", b.scalar_type(dtype), [bits]) if kind(dtype) == "f" else bits
 
 
+def bit_width(dtype: Any) -> int:
+    """How many bits a value has (in memory, narrow integers take a byte)."""
+    return int(dtype.name[-1]) if dtype in PACKED else dtype.itemsize * 8
+
+
 @rule("bitcast_convert_type")
 def bitcast_convert_type(
     b: ScalarBuilder, operands: Any, index: tuple[Index, ...], out_aval: Any, *, new_dtype: Any
@@ -116,15 +122,16 @@ def bitcast_convert_type(
     old = x.aval.dtype
     if old == new_dtype or kind(old) == "c":
         return x.at(b, index)
-    if old.itemsize == new_dtype.itemsize:
+    old_bits, new_bits = bit_width(old), bit_width(new_dtype)
+    if old_bits == new_bits:
         return _of_bits(b, _to_bits(b, x.at(b, index), old)[0], new_dtype)
-    if old.itemsize > new_dtype.itemsize:
+    if old_bits > new_bits:
         word, bits = _to_bits(b, x.at(b, index[:-1]), old)
-        piece = new_dtype.itemsize * 8
+        piece = new_bits
         shift = b.from_index(b.imul(index[-1], piece), bits)
         part = b.ints(piece).cast("arith.trunci", b.ints(bits).lshr(word, shift))
         return _of_bits(b, part, new_dtype)
-    bits, piece = new_dtype.itemsize * 8, old.itemsize * 8
+    bits, piece = new_bits, old_bits
     wide = b.ints(bits)
     word = None
     for k in range(bits // piece):
