@@ -14,7 +14,8 @@ from jaxc import lax
 from jaxc.core import dtypes
 from jaxc.numpy import reductions
 from jaxc.numpy.creation import asarray
-from jaxc.numpy.manipulation import broadcast_to, flip
+from jaxc.numpy.flipping import flip
+from jaxc.numpy.manipulation import broadcast_to
 from jaxc.numpy.nested import nested_jit
 from jaxc.numpy.promotion import array_of, convert, ensure_arraylike
 from jaxc.numpy.ranges import linspace
