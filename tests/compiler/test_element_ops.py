@@ -14,7 +14,7 @@ from jaxc_compiler.opset.book import OPS
 
 assert jaxc_compiler.lowering.element
 pytestmark = pytest.mark.compiler
-CHUNK = 6  # IREE dispatches take at most 32 bindings
+BINDINGS = 32  # what an IREE dispatch takes
 NAMES = sorted(
     name for name, op in OPS.items() if name in ELEMENT and name not in IDENTITY and op.samples
 )
@@ -99,15 +99,27 @@ def assert_close(got, want, op, label):
     )
 
 
+def packed(found):
+    """The cases in groups whose operands and results fit one dispatch."""
+    group, used = [], 0
+    for case in found:
+        needs = len(case[0]) + len(case[3])
+        if group and used + needs > BINDINGS:
+            yield group
+            group, used = [], 0
+        group.append(case)
+        used += needs
+    yield group
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_samples(name):
     op = OPS[name]
-    rng = np.random.default_rng(0)
-    found = list(cases(op, rng))
-    for start in range(0, len(found), CHUNK):
-        chunk = found[start : start + CHUNK]
-        for k, (got, want) in enumerate(run_cases(name, chunk)):
-            assert_close(got, want, op, f"{name}, case {start + k}")
+    number = 0
+    for group in packed(cases(op, np.random.default_rng(0))):
+        for got, want in run_cases(name, group):
+            assert_close(got, want, op, f"{name}, result {number}")
+            number += 1
 
 
 def test_no_elementwise_or_shape_op_is_missing():
