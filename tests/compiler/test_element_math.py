@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 
 import mpmath
+import numpy as np
 import pytest
+from compiler import element_harness as harness
 
 import jaxc_compiler.lowering.element
-import numpy as np
-from compiler import element_harness as harness
 from jaxc_compiler.lowering.element.values import apply
 from jaxc_compiler.opset.avals import ShapedArray
 
