@@ -16,6 +16,8 @@ import jaxc.numpy as jnp
 from jaxc import lax
 from jaxc.core.jaxpr import eval_jaxpr
 from jaxc.transforms.api import vmap
+from jaxc_compiler.opset.avals import ShapedArray
+from jaxc_compiler.opset.op import OPS
 from jaxc_compiler.opset.params import GatherDimensionNumbers, ScatterDimensionNumbers
 
 EXPANSIONS: dict[str, Callable[..., Any]] = {}
@@ -26,6 +28,8 @@ def expands(name: str, ranks: tuple[int, ...]) -> Callable[[Callable], Callable]
 
     def register(function: Callable[..., Any]) -> Callable[..., Any]:
         def mapped(*operands: Any, **params: Any) -> Any:
+            if not operands[0].size:
+                return _of_nothing(name, operands, params)
             one = lambda *xs: function(*xs, **params)  # noqa: E731
             for _ in range(operands[0].ndim - ranks[0]):
                 one = vmap(one)
@@ -35,6 +39,21 @@ def expands(name: str, ranks: tuple[int, ...]) -> Callable[[Callable], Callable]
         return function
 
     return register
+
+
+def _of_nothing(name: str, operands: Any, params: dict[str, Any]) -> Any:
+    """The results for empty matrices: identities and unchanged orders, where not empty too."""
+    op = OPS[name]
+    avals = op.infer(*[ShapedArray(x.shape, x.dtype) for x in operands], **params)
+    results = []
+    for aval in avals if op.multiple_results else [avals]:
+        value = jnp.zeros(aval.shape, aval.dtype)
+        if aval.dtype == np.int32:
+            value = value + jnp.arange(aval.shape[-1], dtype=np.int32)
+        elif aval.ndim > 1 and aval.shape[-1] == aval.shape[-2]:
+            value = value + jnp.eye(aval.shape[-1], dtype=aval.dtype)
+        results.append(value)
+    return results if op.multiple_results else results[0]
 
 
 def _column(n: int) -> Any:

@@ -109,3 +109,14 @@ def test_at_apply(index):
     batched = jaxc.vmap(function)
     y = matrix(2, 3, 2)
     close(jaxc.jit(batched)(y), batched(jnp.asarray(y)), 1e-6)
+
+
+def test_empty_matrices():
+    def function(a, b):
+        tall = linalg.qr(b, full_matrices=True)
+        return linalg.cholesky(a), *linalg.eigh(a), *linalg.lu(a), *tall
+
+    a, b = np.zeros((0, 0), np.float32), np.zeros((3, 0), np.float32)
+    for got, wanted in zip(jaxc.jit(function)(a, b), function(a, b), strict=True):
+        assert got.dtype == wanted.dtype
+        close(got, wanted)
