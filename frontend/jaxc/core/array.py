@@ -94,7 +94,8 @@ class Array(metaclass=_ArrayMeta):
             raise RuntimeError(f"Array has been deleted with shape={self.aval.str_short()}.")
         from jaxc_runtime import buffer  # loaded already: a buffer exists
 
-        value = buffer.to_numpy(self._take_buffer(), physical_shape(self.aval), physical_dtype(self.aval))
+        shape, dtype = physical_shape(self.aval), physical_dtype(self.aval)
+        value = buffer.to_numpy(self._take_buffer(), shape, dtype)
         value.flags.writeable = False
         self._value = value
         return value

@@ -14,8 +14,8 @@ from jaxc import lax
 from jaxc.core import dtypes
 from jaxc.numpy.arithmetic import power
 from jaxc.numpy.creation import asarray, full_like, ones, zeros
-from jaxc.numpy.joining import concatenate
 from jaxc.numpy.flipping import flip
+from jaxc.numpy.joining import concatenate
 from jaxc.numpy.manipulation import atleast_1d
 from jaxc.numpy.nested import nested_jit
 from jaxc.numpy.promotion import (
