@@ -102,7 +102,7 @@ def _system_linker() -> tuple[str, ...]:
     if shutil.which("ld"):
         return ("--iree-llvmcpu-link-embedded=false",)
     linker = _bundled_linker()
-    if linker is None:
+    if linker is None or " " in str(linker):  # the flag's words cannot be quoted
         return ()
     path = f"--iree-llvmcpu-system-linker-path={linker} -flavor gnu"
     return ("--iree-llvmcpu-link-embedded=false", path)
