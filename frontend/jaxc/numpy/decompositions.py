@@ -5,6 +5,7 @@ Thin over `lax.linalg`: arguments are promoted to floats and results named as Nu
 
 from __future__ import annotations
 
+import functools
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +18,7 @@ from jaxc.numpy.flipping import flip
 from jaxc.numpy.nested import nested_jit
 from jaxc.numpy.promotion import array_of, check_arraylike, promote_dtypes_inexact
 from jaxc.numpy.selection import where
+from jaxc.transforms.custom_jvp import custom_jvp
 
 
 class EighResult(NamedTuple):
@@ -209,7 +211,11 @@ def slogdet(a: Any, *, method: str | None = None) -> SlogdetResult:
     if method not in (None, "lu", "qr"):
         raise ValueError(f"Unknown slogdet method '{method}'. Supported methods are 'lu' and 'qr'.")
     pivots, parity = _lu_signs(a)
-    sign = parity * reductions.prod(lax.sign(pivots), axis=-1)
+    if dtypes.issubdtype(a.dtype, np.complexfloating):  # lax.sign is taken to be constant
+        signs = where(pivots == 0, 0, pivots / where(pivots == 0, 1, abs(pivots)))
+    else:
+        signs = lax.sign(pivots)
+    sign = parity * reductions.prod(signs, axis=-1)
     return SlogdetResult(sign, reductions.sum(elementwise.log(abs(pivots)), axis=-1))
 
 
@@ -241,13 +247,29 @@ def pinv(a: Any, rtol: Any = None, hermitian: bool = False, *, rcond: Any = None
     """The Moore-Penrose inverse; singular values below `rtol` times the largest count as 0."""
     a = _matrix("pinv", a)
     rtol = _one_tolerance("pinv", rtol, "rcond", rcond)
-    rtol = _default_rtol(a, 10.0) if rtol is None else rtol
+    return _pinv(a, _default_rtol(a, 10.0) if rtol is None else rtol, hermitian)
+
+
+@functools.partial(custom_jvp, nondiff_argnums=(1, 2))
+def _pinv(a: Any, rtol: Any, hermitian: bool) -> Any:
     u, s, vh = svd(a, full_matrices=False, hermitian=hermitian)
     if 0 in s.shape:
         return creation.zeros((*a.shape[:-2], a.shape[-1], a.shape[-2]), a.dtype)
     cutoff = array_of(rtol)[..., None] * s[..., :1]
     s = where(s > cutoff, s, np.inf).astype(u.dtype)
     return matmul(_adjoint(vh), _adjoint(u) / s[..., None])
+
+
+@_pinv.defjvp
+def _pinv_jvp(rtol: Any, hermitian: bool, primals: Any, tangents: Any) -> tuple[Any, Any]:
+    # Golub and Pereyra, "The differentiation of pseudo-inverses", 1973: no 1 / (s_i - s_j).
+    (a,), (da,) = primals, tangents
+    p = _pinv(a, rtol, hermitian)
+    ph, dah = _adjoint(p), _adjoint(da)
+    outside = dah - matmul(matmul(dah, a), p)
+    below = dah - matmul(p, matmul(a, dah))
+    dp = matmul(matmul(p, ph), outside) + matmul(below, matmul(ph, p))
+    return p, dp - matmul(matmul(p, da), p)
 
 
 def _one_tolerance(name: str, rtol: Any, other: str, value: Any) -> Any:
@@ -262,7 +284,7 @@ def matrix_rank(M: Any, rtol: Any = None, *, hermitian: bool = False, tol: Any =
     check_arraylike("jnp.linalg.matrix_rank", M)
     (M,) = promote_dtypes_inexact(array_of(M))
     if M.ndim < 2:
-        return reductions.any(M != 0).astype(int)
+        return reductions.any(M != 0).astype(np.int32)
     s = svd(M, compute_uv=False, hermitian=hermitian)
     rtol = _default_rtol(M) if rtol is None else rtol
     return reductions.sum(s > array_of(rtol)[..., None] * s[..., :1], axis=-1)

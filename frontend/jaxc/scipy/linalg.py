@@ -120,7 +120,12 @@ def solve(
         raise ValueError(f"Expected assume_a to be one of gen, sym, her, pos; got {assume_a!r}")
     if assume_a == "pos":
         a, b = _inexact("solve", a, b)
-        return cho_solve(cho_factor(a, lower), b)
+        # Only one triangle is factored, but the derivative is that of the whole matrix: the added
+        # term is zero and carries it.
+        factor = cho_factor(lax.stop_gradient(a), lower)
+        x = lax.stop_gradient(cho_solve(factor, b))
+        residual = b - jnp.matmul(a, x)
+        return x + cho_solve(factor, residual - lax.stop_gradient(residual))
     return jnp.linalg.solve(a, b)
 
 
