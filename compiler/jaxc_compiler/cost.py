@@ -29,8 +29,6 @@ STORED_PIECES = 64
 BLOCKED_ELEMENTS = 1 << 14
 # Arrays a kernel reads and writes; IREE's limit for a dispatch is 32, scratch memory included.
 LARGEST_BINDINGS = 26
-# An elementwise result of more elements than this is worth waking the other cores.
-PARALLEL_ELEMENTS = 1 << 18
 
 _CHEAP = 1.0
 _COSTS = {

@@ -1,19 +1,17 @@
 """The `kernel` dialect: what becomes one dispatch, decided before it is lowered.
 
 `kernel.fused` holds the ops that one dispatch computes, its operands as block arguments; its region
-ends in `lax.yield`. Its attributes record decisions that can be read and tested:
-
-  in_place: for each result, the operand whose memory it reuses, or -1.
-  parallel: over how many workgroups the elements of the results are divided (1: not divided).
+ends in `lax.yield`. Its attribute `in_place` says for each result the operand whose memory it
+reuses, or -1: a decision that can be read and tested.
 
 An op inside that may update an operand in place carries `in_place = true`, or `copies` with the
 reason why not:
 
-    %0 = "kernel.fused.2.1"(%x, %v) ({
+    %0 = "kernel.fused_2to1"(%x, %v) ({
     ^bb0(%a: tensor<9xf32>, %b: tensor<f32>):
       %1 = "lax.scatter"(%a, ..., %b) {copies = "argument 0 is not donated", ...}
-      "lax.yield.1"(%1)
-    }) {in_place = [-1], parallel = 1}
+      "lax.yield_1"(%1)
+    }) {in_place = [-1]}
 
 Imports `mlir` and the dialects' definitions; knows no pass and no lowering.
 """
@@ -27,7 +25,6 @@ from jaxc_compiler.mlir import ir
 
 IN_PLACE = "in_place"
 COPIES = "copies"
-PARALLEL = "parallel"
 
 
 def load() -> None:
@@ -51,12 +48,9 @@ def is_fused(op: ir.Operation) -> bool:
     return definition.base_name(op.name) == "kernel.fused"
 
 
-def fused(results: list[ir.Type], operands: list[ir.Value], parallel: int, **where) -> ir.Operation:
+def fused(results: list[ir.Type], operands: list[ir.Value], **where) -> ir.Operation:
     """Make a `kernel.fused` with an empty region."""
-    attributes = {
-        IN_PLACE: mlir.to_attr((-1,) * len(results)),
-        PARALLEL: mlir.to_attr(parallel),
-    }
+    attributes = {IN_PLACE: mlir.to_attr((-1,) * len(results))}
     return definition.build("kernel.fused", results, operands, attributes, **where)
 
 

@@ -152,7 +152,7 @@ def _make_fused(
             if value not in members and not (producer and producer.constant):
                 operands.setdefault(value, len(operands))
     types = [r.type for r in results]
-    fused = kernel.fused(types, list(operands), 1, ip=where, loc=group[-1].op.location)
+    fused = kernel.fused(types, list(operands), ip=where, loc=group[-1].op.location)
     for number, result in enumerate(results):
         for owner, position in uses[result]:
             owner.operands[position] = fused.results[number]

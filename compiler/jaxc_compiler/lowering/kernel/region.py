@@ -12,10 +12,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from jaxc_compiler import cost, mlir
-from jaxc_compiler.diagnostics import error_at
+from jaxc_compiler.diagnostics import CompileError, Diagnostic, error_at, parse_diagnostic
 from jaxc_compiler.dialects import kernel as kernel_dialect
 from jaxc_compiler.dialects import lax
-from jaxc_compiler.lowering.element.values import ELEMENT, POINTWISE, Scalars, Splat, apply
+from jaxc_compiler.lowering.element.values import (
+    ELEMENT,
+    POINTWISE,
+    Scalars,
+    Splat,
+    apply,
+    linearize,
+)
 from jaxc_compiler.lowering.kernel.kernel import Computed, Kernel
 from jaxc_compiler.lowering.kernel.memory import Buffer, View
 from jaxc_compiler.mlir import ir
@@ -261,6 +268,13 @@ def _lower_op(k: Kernel, frame: Frame, op: ir.Operation) -> list[Any]:
     return [_stored_if_shared(k, frame, v, a) for v, a in zip(op.results, results)]
 
 
+def _not_lowered(op: ir.Operation) -> CompileError:
+    where = parse_diagnostic(str(op.location))
+    message = f"lax.{lax.name_of(op)} has no kernel lowering"
+    position = where.file, where.line, where.column
+    return CompileError("kernel", [Diagnostic("error", message, *position)])
+
+
 def _scalars(k: Kernel, results: Sequence[Any]) -> list[Any]:
     with k.b.nest():
         return [Scalars(a.aval, a.at(k.b, ())) for a in results]
@@ -280,8 +294,6 @@ def constant_array(k: Kernel, op: ir.Operation, aval: Any) -> Any:
     name = f"{flat.dtype}:{flat.tobytes().hex()}"
 
     def element(b: Any, index: tuple) -> Any:
-        from jaxc_compiler.lowering.element.values import linearize
-
         position = linearize(b, index, aval.shape)
         if flat.dtype.kind == "b":
             return b.ints(8).ne(b.table(name, flat.astype("int8"))(position), 0)
