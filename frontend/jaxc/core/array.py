@@ -45,7 +45,7 @@ class Array(metaclass=_ArrayMeta):
         self._pending = pending  # a jitted call's result, not yet taken out of the runtime's list
         self.aval = aval
         self._exported = False  # a NumPy view of the storage may live on: never update in place
-        self._device = None
+        self._device: Any = None
 
     # ---- what it is
 
