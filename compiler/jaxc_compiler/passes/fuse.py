@@ -1,8 +1,8 @@
 """Puts as many ops as sensible into as few dispatches as possible.
 
-    %0 = "lax.exp"(%x)                      %1 = "kernel.fused.1.1"(%x) ({
+    %0 = "lax.exp"(%x)                      %1 = "kernel.fused_1to1"(%x) ({
     %1 = "lax.reduce_sum"(%0) {...}   ->    ^bb0(%a): %2 = "lax.exp"(%a) ...
-    return %1                                 "lax.yield.1"(%3) }) ; return %1
+    return %1                                 "lax.yield_1"(%3) }) ; return %1
 
 What belongs into a kernel is `cost.belongs_in_kernel`'s decision. Ops are staged: a kernel holds
 everything that can be computed before the host ops of its stage. Loops and branches go in as a

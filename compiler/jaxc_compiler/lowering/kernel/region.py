@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from jaxc_compiler import cost, mlir
-from jaxc_compiler.diagnostics import CompileError, Diagnostic, error_at, parse_diagnostic
+from jaxc_compiler.diagnostics import error_at
 from jaxc_compiler.dialects import kernel as kernel_dialect
 from jaxc_compiler.dialects import lax
 from jaxc_compiler.lowering.element.values import (
@@ -266,13 +266,6 @@ def _lower_op(k: Kernel, frame: Frame, op: ir.Operation) -> list[Any]:
     if not out_avals[0].shape:
         return _scalars(k, results)
     return [_stored_if_shared(k, frame, v, a) for v, a in zip(op.results, results)]
-
-
-def _not_lowered(op: ir.Operation) -> CompileError:
-    where = parse_diagnostic(str(op.location))
-    message = f"lax.{lax.name_of(op)} has no kernel lowering"
-    position = where.file, where.line, where.column
-    return CompileError("kernel", [Diagnostic("error", message, *position)])
 
 
 def _scalars(k: Kernel, results: Sequence[Any]) -> list[Any]:
