@@ -15,6 +15,7 @@ from jaxc import lax
 from jaxc.core import dtypes
 from jaxc.core.array import Array, wrap
 from jaxc.core.config import config
+from jaxc.core.primitive import primitive
 from jaxc.core.trace import Tracer, _state, eval_trace
 from jaxc.numpy.creation import full_like
 from jaxc.numpy.nested import nested_jit
@@ -28,7 +29,7 @@ from jaxc.numpy.promotion import (
     promote_args_numeric,
     wrap_int,
 )
-from jaxc_compiler.opset.avals import ShapedArray
+from jaxc_compiler.opset.avals import KeyDtype, ShapedArray
 
 _BOOL = np.dtype(bool)
 _FLOATS = {
@@ -184,12 +185,10 @@ _BINARY = [
     ("bitwise_or", lax.bitwise_or, "any", "Bitwise or."),
     ("bitwise_xor", lax.bitwise_xor, "any", "Bitwise exclusive or."),
     ("divide", lax.div, "inexact", "x1 / x2, as floats."),
-    ("equal", lax.eq, "any", "x == y."),
     ("float_power", lax.pow, "inexact", "x to the power y, as floats."),
     ("maximum", lax.max, "any", "The larger of x and y; NaN if either is."),
     ("minimum", lax.min, "any", "The smaller of x and y; NaN if either is."),
     ("nextafter", lax.nextafter, "inexact", "The next float after x towards y."),
-    ("not_equal", lax.ne, "any", "x != y."),
     ("subtract", lax.sub, "any", "x - y."),
 ]
 
@@ -238,6 +237,23 @@ def _ordered(lax_fun: Callable) -> Callable:
     return compare
 
 
+def _same(compare: Callable, join: Callable) -> Callable:
+    """Equality; keys are equal if all their words are."""
+
+    def same(x: Any, y: Any) -> Any:
+        if not isinstance(dtype_of(x), KeyDtype):
+            return compare(x, y)
+        unwrap = primitive("random_unwrap").bind
+        x, y = unwrap(array_of(x)), unwrap(array_of(y))
+        rank = max(x.ndim, y.ndim)
+        words = compare(*(lax.broadcast_to_rank(v, rank) for v in (x, y)))
+        return join(words, (words.ndim - 1,))
+
+    return same
+
+
+equal = make_binary("equal", _same(lax.eq, lax.reduce_and), "any", "x == y.")
+not_equal = make_binary("not_equal", _same(lax.ne, lax.reduce_or), "any", "x != y.")
 add = make_binary("add", _add, "any", "x + y (logical or for bools).")
 multiply = make_binary("multiply", _multiply, "any", "x * y (logical and for bools).")
 greater = make_binary("greater", _ordered(lax.gt), "any", "x > y.")

@@ -17,6 +17,7 @@ from jaxc.core.array import Array
 from jaxc.core.config import config
 from jaxc.core.primitive import primitive
 from jaxc.core.trace import Tracer, get_aval
+from jaxc_compiler.opset.avals import KeyDtype
 
 convert_element_type_p = primitive("convert_element_type")
 _SCALARS = {bool, int, float, complex}
@@ -208,18 +209,32 @@ def _rank_promotion_problem(name: str, shapes: list[tuple[int, ...]]) -> None:
     )
 
 
+_KEY_FUNCTIONS = {"equal", "not_equal", "array_equal", "array_equiv"}
+
+
+def _reject_keys(name: str, args: tuple[Any, ...]) -> None:
+    kinds = [dtypes.dtype_and_weak(a)[0] for a in args]
+    keys = [isinstance(k, KeyDtype) for k in kinds]
+    if any(keys) and not (all(keys) and name in _KEY_FUNCTIONS):
+        listed = ", ".join(str(k) for k in kinds)
+        raise TypeError(f"{name} does not accept dtypes {listed}.")
+
+
 def promote_args(name: str, *args: Any) -> list[Any]:
     check_arraylike(name, *args)
+    _reject_keys(name, args)
     return promote_shapes(name, *promote_dtypes(*args))
 
 
 def promote_args_inexact(name: str, *args: Any) -> list[Any]:
     check_arraylike(name, *args)
+    _reject_keys(name, args)
     return promote_shapes(name, *promote_dtypes_inexact(*args))
 
 
 def promote_args_numeric(name: str, *args: Any) -> list[Any]:
     check_arraylike(name, *args)
+    _reject_keys(name, args)
     return promote_shapes(name, *promote_dtypes_numeric(*args))
 
 
