@@ -204,7 +204,7 @@ def _lu_signs(a: Any) -> tuple[Any, Any]:
     return found, (1 - 2 * (swaps % 2)).astype(a.dtype)
 
 
-@nested_jit
+@nested_jit(static_argnames=("method",))
 def slogdet(a: Any, *, method: str | None = None) -> SlogdetResult:
     """Sign and log of the absolute value of the determinant."""
     a = _matrix("slogdet", a, square=True)
