@@ -22,6 +22,15 @@ def real_args(name: str, *args: Any) -> list[Any]:
     return found
 
 
+def real_dtypes(name: str, *args: Any) -> list[Any]:
+    """As `real_args`, each argument with its own rank."""
+    check_arraylike(name, *args)
+    found = promote_dtypes_inexact(*[jnp.asarray(arg) for arg in args])
+    if any(dtypes.issubdtype(x.dtype, np.complexfloating) for x in found):
+        raise ValueError(f"{name} does not support complex-valued inputs.")
+    return found
+
+
 def inexact_args(name: str, *args: Any) -> list[Any]:
     """The arguments as arrays of one floating or complex dtype, ready to be broadcast."""
     check_arraylike(name, *args)

@@ -19,7 +19,8 @@ def logpdf(x: Any, a: Any, b: Any, loc: Any = 0, scale: Any = 1) -> Any:
     outside = (z < 0) | (z > 1)
     z = jnp.where(outside, 0.5, z)
     value = xlogy(a - 1, z) + xlog1py(b - 1, -z) - betaln(a, b) - lax.log(scale)
-    return jnp.where(outside, -np.inf, value)
+    invalid = (a <= 0) | (b <= 0) | (scale <= 0)
+    return jnp.where(invalid, np.nan, jnp.where(outside, -np.inf, value))
 
 
 def pdf(x: Any, a: Any, b: Any, loc: Any = 0, scale: Any = 1) -> Any:

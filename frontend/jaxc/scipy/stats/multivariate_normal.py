@@ -9,14 +9,14 @@ import numpy as np
 from jaxc import lax
 from jaxc import numpy as jnp
 from jaxc.scipy.linalg import solve_triangular
-from jaxc.scipy.special.gammas import real_args
+from jaxc.scipy.special.gammas import real_dtypes
 
 
 def logpdf(x: Any, mean: Any, cov: Any, allow_singular: None = None) -> Any:
     """Log of the density; vectors run along the last axis."""
     if allow_singular is not None:
         raise NotImplementedError("allow_singular argument of multivariate_normal.logpdf")
-    x, mean, cov = real_args("multivariate_normal.logpdf", x, mean, cov)
+    x, mean, cov = real_dtypes("multivariate_normal.logpdf", x, mean, cov)
     if not mean.shape:
         return -0.5 * jnp.square(x - mean) / cov - 0.5 * (np.log(2 * np.pi) + jnp.log(cov))
     n = mean.shape[-1]
