@@ -322,3 +322,29 @@ def test_expansions_of_seed_and_fold_in():
     data = jaxc.numpy.asarray(np.uint32(9))
     found = expand.RULES["random_fold_in"](jaxc.numpy.asarray(words), data)
     np.testing.assert_array_equal(found, folded)
+
+
+COMPILED = {
+    "normal": lambda k: jaxc.random.normal(k, (1000,)),
+    "randint": lambda k: jaxc.random.randint(k, (7,), 0, 10),
+    "bits8": lambda k: jaxc.random.bits(k, (5,), "uint8"),
+    "split": lambda k: jaxc.random.key_data(jaxc.random.split(jaxc.random.fold_in(k, 3), 3)),
+    "mapped": lambda k: jaxc.vmap(lambda q: jaxc.random.uniform(q, (2,)))(jaxc.random.split(k, 3)),
+    "permutation": lambda k: jaxc.random.permutation(k, 10),
+    "categorical": lambda k: jaxc.random.categorical(k, jaxc.numpy.zeros((3, 4))),
+    "gamma": lambda k: jaxc.random.gamma(k, 2.5, (12,)),
+}
+
+
+@pytest.mark.compiler
+@pytest.mark.parametrize("call", COMPILED.values(), ids=COMPILED)
+def test_compiled_equals_eager(call, stream):
+    found, expected = jaxc.jit(call)(jaxc.random.key(4)), call(jaxc.random.key(4))
+    np.testing.assert_allclose(np.asarray(found), np.asarray(expected), rtol=1e-6)
+
+
+@pytest.mark.compiler
+def test_compiled_normal_has_jaxs_bits(stream):
+    found = jaxc.jit(lambda k: jaxc.random.normal(k, (10_000,)))(jaxc.random.key(4))
+    expected = jax.random.normal(jax.random.key(4), (10_000,))
+    np.testing.assert_array_equal(np.asarray(found), np.asarray(expected))

@@ -29,7 +29,8 @@ def close(call, rtol=2e-5):
 SPECIAL = {
     **dict.fromkeys(
         ("gammaln", "gamma", "gammasgn", "factorial", "digamma", "erf", "erfc", "i0",
-         "i0e", "i1", "i1e", "expit", "entr", "ndtr", "log_ndtr", "logsumexp", "softmax", "log_softmax"),
+         "i0e", "i1", "i1e", "expit", "entr", "ndtr", "log_ndtr", "logsumexp",
+         "softmax", "log_softmax"),
         (X,),
     ),
     **dict.fromkeys(("erfinv", "logit", "ndtri"), (UNIT,)),
