@@ -274,3 +274,14 @@ def test_a_loop_with_more_arrays_than_a_kernel_can_bind() -> None:
     got = run(traced(make(jaxc), *arrays), arrays)
     for a, b in zip(got, wanted, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5)
+
+
+def test_a_host_loop_holds_kernels() -> None:
+    x = (RNG.standard_normal((256, 256)) / 16).astype(np.float16)  # too large for a kernel
+
+    def make(jax):
+        return lambda x: jax.lax.fori_loop(0, 3, lambda i, x: jax.numpy.tanh(x @ x + x), x)
+
+    (got,) = run(traced(make(jaxc), x), [x])
+    wanted = np.asarray(oracle.jit(make(oracle))(x))
+    np.testing.assert_allclose(got.astype(np.float32), wanted.astype(np.float32), atol=5e-3)

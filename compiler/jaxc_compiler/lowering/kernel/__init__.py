@@ -23,7 +23,16 @@ from jaxc_compiler.lowering.kernel import (
     windows,
 )
 from jaxc_compiler.lowering.kernel.executable import lower_fused
+from jaxc_compiler.lowering.kernel.vectors import vectors_of
 from jaxc_compiler.mlir import ir
+
+
+def _fused_in(op: ir.Operation) -> list[ir.Operation]:
+    """The kernels in an op, those in the bodies of host loops included."""
+    if kernel_dialect.is_fused(op):
+        return [op]
+    inner = [o.operation for region in op.regions for block in region for o in block]
+    return [kernel for o in inner for kernel in _fused_in(o)]
 
 
 def lower_kernels(module: ir.Module, target: Any = None) -> None:
@@ -34,13 +43,9 @@ def lower_kernels(module: ir.Module, target: Any = None) -> None:
         storage types, `builtin.unrealized_conversion_cast` ops stand between.
       target: the target the module is compiled for.
     """
-    del target
+    vectors = vectors_of(target.flags if target is not None else ())
     with mlir.LOCK, module.context, ir.Location.unknown():
-        fused = []
-        for op in module.body.operations:
-            if op.operation.name == "func.func":
-                block = op.operation.regions[0].blocks[0]
-                fused += [o.operation for o in block if kernel_dialect.is_fused(o.operation)]
+        fused = [o for op in module.body.operations for o in _fused_in(op.operation)]
         known: dict[str, str] | None = {} if len(fused) > 1 else None
         for number, op in enumerate(fused):
-            lower_fused(module, op, f"kernel_{number}", known)
+            lower_fused(module, op, f"kernel_{number}", vectors, known)

@@ -34,8 +34,6 @@ from jaxc_compiler.lowering.kernel.region import Call, lowering
 from jaxc_compiler.mlir import ir
 from jaxc_compiler.opset.avals import ShapedArray
 
-VECTOR_BYTES = 64
-ROWS = 8  # rows of a register tile
 STRIP_FROM_BYTES = 1 << 18  # from this size on columns are copied to stay in the nearer caches
 COLUMNS_AT_ONCE = 4  # of the dot form
 
@@ -200,6 +198,7 @@ class Dot:
         self.wide = accumulator_dtype("add", self.dtype)
         self.add, self.mul = combiner("add", self.wide), combiner("mul", self.wide)
         same = lhs.view.aval.dtype == rhs.view.aval.dtype == self.dtype
+        self.lanes = k.vectors.bytes // self.dtype.itemsize
         self.vectors = same and self.dtype in (np.float32, np.float64)
 
     def emit(self) -> None:
@@ -235,9 +234,10 @@ class Dot:
 
     def tiles(self) -> None:
         """Register tiles: as many vectors of columns as accumulators fit."""
-        lanes = VECTOR_BYTES // self.dtype.itemsize
-        height = min(self.rows, ROWS)
-        vectors = max(1, 16 // height)
+        registers = self.k.vectors.registers
+        height = min(self.rows, self.k.vectors.tile_rows)
+        lanes = self.lanes
+        vectors = max(1, registers // 2 // height)
         widest = lanes * (1 << min(3, vectors.bit_length() - 1))
         with self.k.loops((self.batch,)) as (batch,):
             done = 0
@@ -266,7 +266,10 @@ class Dot:
     def _strip(self, width: int) -> View | None:
         """Memory for a copy of some columns, if the matrix is too large to be walked by rows."""
         item = self.dtype.itemsize
-        if self.rows < 4 * ROWS or self.depth * self.columns * item < STRIP_FROM_BYTES:
+        if (
+            self.rows < 4 * self.k.vectors.tile_rows
+            or self.depth * self.columns * item < STRIP_FROM_BYTES
+        ):
             return None
         return self.k.temporary(ShapedArray((self.depth, width), self.dtype))
 
@@ -277,7 +280,7 @@ class Dot:
         b, element = self.b, self.b.scalar_type(self.dtype)
         type_ = b.type(f"vector<{width}x{element}>")
         rows = [b.iadd(row, i) for i in range(height)]
-        chains = 2 if height * width <= 4 * VECTOR_BYTES // self.dtype.itemsize else 1
+        chains = 2 if height * width <= 4 * self.lanes else 1
         zero = b.op("vector.broadcast", type_, [b.constant(0.0, self.dtype)])
         steps, rest = divmod(self.depth, chains)
         with b.for_(0, steps, 1, [zero] * (height * chains)) as loop:
@@ -367,7 +370,7 @@ class Dot:
                 self._dot_columns(batch, row, full * COLUMNS_AT_ONCE, rest)
 
     def _dot_columns(self, batch: Index, row: Index, column: Index, count: int) -> None:
-        b, lanes = self.b, VECTOR_BYTES // self.dtype.itemsize
+        b, lanes = self.b, self.lanes
         columns = [b.iadd(column, i) for i in range(count)]
         totals: list[Any] = [None] * count
         done = 0

@@ -14,20 +14,27 @@ from jaxc_compiler.lowering.kernel.frame import OWN_BINDINGS, Frame, cast, to_st
 from jaxc_compiler.lowering.kernel.memory import Buffer, View
 from jaxc_compiler.lowering.kernel.packing import bytes_type, offsets_of, pack, unpack
 from jaxc_compiler.lowering.kernel.region import lower_block
+from jaxc_compiler.lowering.kernel.vectors import Vectors
 from jaxc_compiler.mlir import ir
 
 _BYTE = np.dtype(np.int8)
 
 
 def lower_fused(
-    module: ir.Module, op: ir.Operation, name: str, known: dict[str, str] | None = None
+    module: ir.Module,
+    op: ir.Operation,
+    name: str,
+    vectors: Vectors,
+    known: dict[str, str] | None = None,
 ) -> None:
     """Replace one `kernel.fused` by an executable and its dispatch.
 
     Args:
+      vectors: those of the CPU it is compiled for.
       known: the executables of the module, by their code: equal kernels share one.
     """
     lowering = _Lowering(module, op, name)
+    lowering.frame.k.vectors = vectors
     lowering.emit_body()
     lowering.frame.finish()
     if known is not None:

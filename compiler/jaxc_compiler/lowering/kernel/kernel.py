@@ -16,6 +16,7 @@ from jaxc_compiler import cost
 from jaxc_compiler.lowering.element.base import Index, Scalar, ScalarBuilder
 from jaxc_compiler.lowering.element.values import POINTWISE, Lazy, Scalars, Splat
 from jaxc_compiler.lowering.kernel.memory import Buffer, Computed, Pool, Row, View, operands_of
+from jaxc_compiler.lowering.kernel.vectors import AVX512
 from jaxc_compiler.mlir import ir
 from jaxc_compiler.opset.avals import ShapedArray
 
@@ -28,6 +29,7 @@ class Kernel:
     Attributes:
       b: the scalar builder; its scope is where ops go.
       pool: where temporaries come from.
+      vectors: those of the CPU the kernel is for.
       frames: the live values of the blocks that are being lowered, outermost first.
       uses: how many live values read a buffer.
       packs: copies of matrices in the order contractions want, made before a loop.
@@ -36,6 +38,7 @@ class Kernel:
 
     def __init__(self, b: ScalarBuilder, pool: Pool):
         self.b, self.pool = b, pool
+        self.vectors = AVX512
         self.frames: list[Any] = []
         self.uses: dict[Buffer, int] = {}
         self.locks: dict[Buffer, int] = {}
