@@ -14,6 +14,7 @@ from jaxc import lax
 from jaxc import numpy as jnp
 from jaxc.core import dtypes
 from jaxc.core.array import wrap
+from jaxc.core.config import config
 from jaxc.core.trace import Tracer
 from jaxc.numpy.nested import nested_jit
 from jaxc.random.arguments import (
@@ -24,7 +25,7 @@ from jaxc.random.arguments import (
     float_dtype,
 )
 from jaxc.random.keys import one_key, random_bits, split_key
-from jaxc.random.primitives import random_bits_p
+from jaxc.random.primitives import random_bits_p, random_split_p
 from jaxc.transforms.jit import is_staging
 from jaxc_compiler.opset.avals import ShapedArray
 
@@ -237,7 +238,10 @@ def randint(
         drawn = np.dtype(np.int32)
         minval = jnp.asarray(minval).astype("int32").clip(int(info.min), int(info.max))
         maxval = jnp.asarray(maxval).astype("int32").clip(int(info.min), int(info.max) + 1)
-    return _randint(key, minval, maxval, shape=shape, dtype=drawn).astype(dtype)
+    eager = _eager_randint(key, minval, maxval, shape, drawn)
+    if eager is None:
+        eager = _randint(key, minval, maxval, shape=shape, dtype=drawn)
+    return eager.astype(dtype) if dtype != drawn else eager
 
 
 def _clip_to(x: Any, dtype: Any) -> Any:
@@ -251,6 +255,39 @@ def _clip_to(x: Any, dtype: Any) -> Any:
 def _as_integers(x: Any) -> Any:
     x = jnp.asarray(x)
     return x if dtypes.issubdtype(x.dtype, np.integer) else x.astype(int)
+
+
+def _rem(x: Any, y: np.ndarray) -> np.ndarray:
+    """x % y, x where y is 0."""
+    return x % y if y.all() else np.where(y == 0, x, x % np.where(y == 0, 1, y).astype(y.dtype))
+
+
+def _eager_randint(key: Any, minval: Any, maxval: Any, shape: Any, dtype: Any) -> Any:
+    """`_randint` of concrete arguments in NumPy, without 40 operations; None if it is not so."""
+    if is_staging() or any(isinstance(x, Tracer) for x in (key, minval, maxval)):
+        return None
+    check_shape("randint", shape, np.shape(minval), np.shape(maxval))
+    low, high = (np.asarray(_as_integers(x)) for x in (minval, maxval))
+    info, uint = dtypes.iinfo(dtype), _UINTS[dtypes.iinfo(dtype).bits]
+    one_more = high > min(int(info.max), int(np.iinfo(high.dtype).max))
+    low, high = (_numpy_clip_to(x, info).astype(dtype) for x in (low, high))
+    run = {"partitionable": config.jax_threefry_partitionable}
+    pair = random_split_p.op.numpy(key._numpy(), shape=(2,), **run)
+    bits_of = {"bit_width": info.bits, "shape": shape, **run}
+    with np.errstate(all="ignore"):
+        span = np.asarray((high - low).astype(uint))
+        span = np.where(high <= low, uint.type(1), span)
+        span = np.where(one_more & (high > low), span + uint.type(1), span)
+        multiplier = _rem(uint.type(2 ** (info.bits // 2)), span)
+        multiplier = _rem(multiplier * multiplier, span)
+        offset = _rem(random_bits_p.op.numpy(pair[0], **bits_of), span) * multiplier
+        offset = offset + _rem(random_bits_p.op.numpy(pair[1], **bits_of), span)
+        return wrap(np.asarray(low + _rem(offset, span).astype(dtype)), ShapedArray(shape, dtype))
+
+
+def _numpy_clip_to(x: np.ndarray, info: Any) -> np.ndarray:
+    own = np.iinfo(x.dtype)
+    return np.clip(x, max(int(own.min), int(info.min)), min(int(own.max), int(info.max)))
 
 
 @nested_jit(static_argnames=("shape", "dtype"))
