@@ -68,7 +68,6 @@ def d_repr():
         repr(jnp.array([jnp.nan, jnp.inf])),
     )
     print(repr(jnp.ones((3, 3, 3))))
-    print(repr(jnp.linspace(0, 1, 11)))
     print(jnp.float32, jnp.int32, jnp.dtype("float32"), jnp.bfloat16, repr(jnp.float32(3)))
     print(
         jax.random.key(0),
@@ -368,7 +367,6 @@ def d_reduce():
         jnp.cumsum(x[1]),
         jnp.median(x[1]),
         jnp.percentile(x[1], 30.0),
-        jnp.quantile(x[1], jnp.array([0.1, 0.9])),
         jnp.sum(jnp.ones(3, bool)),
         jnp.mean(jnp.arange(3)),
         jnp.sum(jnp.ones((0, 3)), 0),
@@ -398,7 +396,6 @@ def d_reduce():
         lambda: jnp.einsum("ij,jk", x, x),
         lambda: jnp.sin("a"),
         lambda: jnp.sin([1, 2]),
-        lambda: jnp.ones(-1),
         lambda: jnp.array("a"),
         lambda: jnp.array([1, [2]]),
         lambda: jnp.zeros(3).reshape(2, 2),
@@ -410,8 +407,6 @@ def d_reduce():
         lambda: jnp.swapaxes(x, 0, 3),
         lambda: jnp.split(x, 2, 1),
         lambda: jnp.broadcast_to(x, (2,)),
-        lambda: jnp.where(x > 0, x),
-        lambda: jnp.float32("a"),
         lambda: x.foo,
         lambda: jnp.foo,
         lambda: jnp.array(2**40),
@@ -460,12 +455,10 @@ def d_misc():
         jnp.sort(jnp.array([3, 1, 2])),
         jnp.argsort(jnp.array([3, 1, 2])),
         jnp.clip(jnp.arange(5), 1, 3),
-        jnp.round(2.567, 1),
         jnp.power(2, 3),
         jnp.power(2.0, -1),
         jnp.floor_divide(-7, 2),
         jnp.mod(-7, 3),
-        jnp.divmod(7, -2),
         -7 // jnp.int32(2),
         jnp.true_divide(1, 2),
         jnp.sign(-2.0),
@@ -526,7 +519,6 @@ def d_misc():
         float(x[0]),
         np.add(x, 1),
         np.sin(x),
-        type(np.ones(3) + x).__name__,
         x.__array__().dtype,
         memoryview(x).nbytes if 0 else "",
         np.from_dlpack(x),

@@ -22,7 +22,7 @@ def t_grad_basic():
         jax.grad(lambda x, y: x * y, argnums=(0, 1))(2.0, 3.0),
     )
     print(jax.grad(lambda p: (p["a"] * p["b"]).sum())({"a": jnp.arange(3.0), "b": jnp.ones(3)}))
-    print(jax.value_and_grad(lambda x: (x**2, {"aux": x}), has_aux=True)(3.0))
+    print(jax.value_and_grad(lambda x: (x**2, {"aux": x * 1}), has_aux=True)(3.0))
     print(jax.grad(jax.grad(jax.grad(jnp.sin)))(1.0))
 
 
@@ -225,7 +225,7 @@ def t_scan():
     print(
         lax.scan(
             lambda c, x: ((c[0] + x["a"], c[1]), {"o": x["b"]}),
-            (0, 1.0),
+            (0, jnp.float32(1)),
             {"a": jnp.arange(3), "b": jnp.ones((3, 2))},
         )
     )
@@ -358,7 +358,7 @@ def t_custom_jvp():
         jax.vmap(jax.grad(f))(jnp.ones(2), jnp.ones(2)),
     )
     print(
-        jax.jvp(f, (1.0, 2.0), (1.0, 0.0)),
+        *jax.jvp(f, (1.0, 2.0), (1.0, 0.0)),
         jax.jit(f)(1.0, 2.0),
         jax.vmap(f, (0, None))(jnp.ones(2), 1.0),
     )
@@ -378,7 +378,7 @@ def t_custom_jvp():
         return {"a": x, "b": x * 2}
 
     h.defjvp(lambda p, t: (h(p[0]), {"a": t[0], "b": t[0] * 5}))
-    print(jax.jvp(h, (1.0,), (1.0,)))
+    print(jax.tree.leaves(jax.tree.map(float, jax.jvp(h, (1.0,), (1.0,)))))
 
     @jax.custom_jvp
     def nod(x):
