@@ -13,11 +13,12 @@ import numpy as np
 
 from jaxc import lax
 from jaxc.core import dtypes
-from jaxc.core.array import Array, wrap
+from jaxc.core.array import Array
 from jaxc.core.config import config
 from jaxc.core.primitive import primitive
 from jaxc.core.trace import Tracer, _state, eval_trace
 from jaxc.numpy.creation import full_like
+from jaxc.numpy.eager import HOST, HOST_COMPARE, as_float, eager_binary
 from jaxc.numpy.nested import nested_jit
 from jaxc.numpy.promotion import (
     array_of,
@@ -29,7 +30,7 @@ from jaxc.numpy.promotion import (
     promote_args_numeric,
     wrap_int,
 )
-from jaxc_compiler.opset.avals import KeyDtype, ShapedArray
+from jaxc_compiler.opset.avals import KeyDtype
 
 _BOOL = np.dtype(bool)
 _FLOATS = {
@@ -61,8 +62,11 @@ def make_unary(name: str, lax_fun: Callable, kind: str, doc: str) -> Callable:
     promote, direct = _PROMOTE[kind]
 
     def fun(x: Any, /) -> Any:
-        if type(x) is Array and x.aval.dtype in direct:
-            return lax_fun(x)
+        if type(x) is Array:
+            if x.aval.dtype in direct:
+                return lax_fun(x)
+            if kind == "inexact" and x.aval.dtype in _INTS and _state.trace is eval_trace:
+                return lax_fun(as_float(x))
         return lax_fun(*promote(name, x))
 
     return _named(fun, name, doc)
@@ -80,78 +84,35 @@ def literal(y: Any, dtype: Any) -> Any:
     return None
 
 
-# NumPy functions whose results on floats are exactly those of the op's kernel: eager calls on
-# float arrays use them directly, without a bind
-_HOST: dict[str, Callable] = {
-    "add": np.add, "subtract": np.subtract, "multiply": np.multiply, "divide": np.divide,
-    "maximum": np.maximum, "minimum": np.minimum,
-}  # fmt: skip
-_HOST_COMPARE: dict[str, Callable] = {
-    "equal": np.equal, "not_equal": np.not_equal, "greater": np.greater, "less": np.less,
-    "greater_equal": np.greater_equal, "less_equal": np.less_equal,
-}  # fmt: skip
-_HOST_FLOATS = {np.dtype(t): t for t in (np.float32, np.float64)}
-_bool_avals: dict[tuple[tuple[int, ...], bool], ShapedArray] = {}
-
-
-def _bool_aval(aval: ShapedArray) -> ShapedArray:
-    key = (aval.shape, aval.weak_type)
-    found = _bool_avals.get(key)
-    if found is None:
-        if len(_bool_avals) > 4096:
-            _bool_avals.clear()
-        found = _bool_avals[key] = ShapedArray(aval.shape, _BOOL, aval.weak_type)
-    return found
-
-
-def _on_host(host: Callable, compares: bool, x: Any, y: Any, aval: ShapedArray) -> Any:
-    with np.errstate(all="ignore"):
-        value = host(x, y)
-    return wrap(value, _bool_aval(aval) if compares else aval)
-
-
 def make_binary(name: str, lax_fun: Callable, kind: str, doc: str) -> Callable:
     """A function of two arrays with NumPy broadcasting and JAX's promotion."""
     promote, direct = _PROMOTE[kind]
-    host = _HOST.get(name) or _HOST_COMPARE.get(name)
-    compares = name in _HOST_COMPARE
+    host = HOST.get(name) or HOST_COMPARE.get(name)
+    compares = name in HOST_COMPARE
     flags = config._values
 
     def fun(x: Any, y: Any, /) -> Any:
+        if host is not None and _state.trace is eval_trace and not flags["jax_debug_nans"]:
+            found = eager_binary(host, compares, name, x, y)
+            if found is not None:
+                return found
         if type(x) is Array:
             a = x.aval
             if type(y) is Array:
                 b = y.aval
                 if a.dtype is b.dtype and len(a.shape) == len(b.shape) and a.dtype in direct:
-                    if a == b and host is not None and a.dtype in _HOST_FLOATS and _eager(flags):
-                        return _on_host(host, compares, x._numpy(), y._numpy(), a)
                     return lax_fun(x, y)
             elif not a.weak_type and a.dtype in direct:
-                cast = _HOST_FLOATS.get(a.dtype)
-                if cast is not None and host is not None and type(y) in _REAL and _eager(flags):
-                    return _on_host(host, compares, x._numpy(), cast(y), a)
                 scalar = literal(y, a.dtype)
                 if scalar is not None:
                     return lax_fun(x, scalar)
-        elif type(y) is Array:
-            b = y.aval
-            if not b.weak_type and b.dtype in direct:
-                cast = _HOST_FLOATS.get(b.dtype)
-                if cast is not None and host is not None and type(x) in _REAL and _eager(flags):
-                    return _on_host(host, compares, cast(x), y._numpy(), b)
-                scalar = literal(x, b.dtype)
-                if scalar is not None:
-                    return lax_fun(scalar, y)
+        elif type(y) is Array and not y.aval.weak_type and y.aval.dtype in direct:
+            scalar = literal(x, y.aval.dtype)
+            if scalar is not None:
+                return lax_fun(scalar, y)
         return lax_fun(*promote(name, x, y))
 
     return _named(fun, name, doc)
-
-
-_REAL = {int, float}
-
-
-def _eager(flags: Any) -> bool:
-    return _state.trace is eval_trace and not flags["jax_debug_nans"]
 
 
 _UNARY = [

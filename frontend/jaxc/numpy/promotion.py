@@ -121,6 +121,8 @@ def _convert_scalar(x: Any, dtype: Any, weak_type: bool) -> Any:
 
 def wrap_int(x: int, dtype: Any, check: bool = True) -> Any:
     """A Python int as a NumPy integer, wrapping as a cast from the default int would."""
+    if 0 <= x < 128 and dtype.kind in "iu":  # the common case, in every width
+        return dtype.type(x)
     if check:
         get_aval(x)  # raises OverflowError for ints beyond the default integer dtype
     bits = dtype.itemsize * 8
@@ -167,6 +169,43 @@ def promote_dtypes_complex(*args: Any) -> list[Any]:
     dtype, weak = promoted_dtype(*args)
     dtype = dtypes.promote_types(dtypes.to_inexact_dtype(dtype), np.complex64)
     return [convert(a, dtype, weak) for a in args]
+
+
+# ---- eager pairs ------------------------------------------------------------------------------
+
+_pairs: dict[Any, tuple[Any, bool]] = {}
+_PAIR_SCALARS = {int, float}
+
+
+def _pair_kind(x: Any) -> Any:
+    if type(x) is Array:
+        return x.aval.dtype, x.aval.weak_type
+    return type(x) if type(x) in _PAIR_SCALARS else None
+
+
+def host_pair(x: Any, y: Any) -> Any:
+    """(values of x and y in the common dtype, dtype, weak) of concrete arrays and Python numbers.
+
+    None for anything else. The promotion of each pair of kinds is looked up once.
+    """
+    kind_x, kind_y = _pair_kind(x), _pair_kind(y)
+    if kind_x is None or kind_y is None or config.jax_numpy_dtype_promotion != "standard":
+        return None
+    key = (kind_x, kind_y, config.jax_enable_x64)
+    found = _pairs.get(key)
+    if found is None:
+        if any(type(k) is tuple and isinstance(k[0], KeyDtype) for k in key[:2]):
+            return None
+        found = _pairs[key] = promoted_dtype(x, y)
+    dtype = found[0]
+    return _host_value(x, dtype), _host_value(y, dtype), dtype, found[1]
+
+
+def _host_value(x: Any, dtype: Any) -> Any:
+    if type(x) is Array:
+        value = x._numpy()
+        return value if value.dtype is dtype else value.astype(dtype)
+    return wrap_int(x, dtype) if type(x) is int and dtype.kind in "iu" else dtype.type(x)
 
 
 # ---- shapes -----------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from jaxc.core.array import Array, wrap
 from jaxc.core.trace import Tracer, _state, eval_trace
 from jaxc.numpy import promotion
 from jaxc.numpy.creation import broadcast_to_shape
-from jaxc.numpy.elementwise import _FLOATS, _to_bool
+from jaxc.numpy.elementwise import _to_bool
 from jaxc.numpy.nested import nested_jit
 from jaxc.numpy.promotion import (
     array_of,
@@ -67,30 +67,15 @@ def _eager_where(condition: Any, x: Any, y: Any) -> Any:
     """The common eager case without the broadcasts that select_n needs; None if it is another."""
     if type(condition) is not Array or condition.aval.dtype is not _BOOL:
         return None
-    if type(x) is Array:
-        aval, other = x.aval, y
-    elif type(y) is Array:
-        aval, other = y.aval, x
-    else:
+    pair = promotion.host_pair(x, y)
+    if pair is None:
         return None
-    cast = _FLOATS.get(aval.dtype)
-    if cast is None or aval.weak_type:
-        return None
-    if type(other) is Array:
-        if other.aval.dtype is not aval.dtype:
-            return None
-        scalar = other._numpy()
-    elif type(other) is float or type(other) is int:
-        scalar = cast(other)
-    else:
-        return None
-    first = x._numpy() if type(x) is Array else scalar
-    second = y._numpy() if type(y) is Array else scalar
+    first, second, dtype, weak = pair
     try:
         value = np.where(condition._numpy(), first, second)
     except ValueError:
         return None  # incompatible shapes: the general path words the error
-    return wrap(value, ShapedArray(value.shape, aval.dtype))
+    return wrap(value, ShapedArray(value.shape, dtype, weak))
 
 
 @nested_jit(name="_where")
