@@ -42,6 +42,7 @@ __all__ = [
     "from_attr",
     "ir",
     "load_irdl",
+    "load_stablehlo",
     "location",
     "params_of",
     "ranked_tensor",
@@ -378,3 +379,15 @@ def to_bytecode(module: ir.Module) -> bytes:
     buffer = io.BytesIO()
     module.operation.write_bytecode(buffer)
     return buffer.getvalue()
+
+
+def load_stablehlo() -> None:
+    """Register StableHLO in the context; a second call does nothing."""
+    if not _stablehlo_loaded:
+        from torch_mlir._mlir_libs import _stablehlo
+
+        _stablehlo.register_dialect(CONTEXT)
+        _stablehlo_loaded.append(True)
+
+
+_stablehlo_loaded: list[bool] = []

@@ -6,6 +6,7 @@ lowerings; only the driver imports it.
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -69,6 +70,19 @@ GPU: Pipeline = (
 PIPELINES = {"cpu": CPU, "gpu": GPU}
 
 
+def lower_stablehlo(module: ir.Module, target: Target) -> None:
+    """The optional lowering to StableHLO, loaded when it is asked for."""
+    lowering = importlib.import_module("jaxc_compiler.lowering.stablehlo")
+    lowering.lower_stablehlo(module, target)
+
+
+# Not on the way to IREE: a branch from `lax` for PJRT plugins and other tools.
+STABLEHLO: Pipeline = (
+    (stages.LAX, SIMPLIFY),
+    (stages.STABLEHLO, (lower_stablehlo, merge_equal_ops)),
+)
+
+
 def mark_donated(module: ir.Module, donated: Sequence[bool]) -> None:
     """Say for each argument of `main` whether its buffer may be overwritten."""
     with mlir.LOCK, mlir.CONTEXT, ir.Location.unknown():
@@ -127,6 +141,8 @@ def dump(module: ir.Module, target: Target, until: str | None = None) -> dict[st
     """
     with mlir.LOCK, mlir.CONTEXT:
         kernel.load()
+        if until == stages.STABLEHLO.name:
+            return _dump_stablehlo(module, target)
         current, pipeline = _remaining(module, target)
         texts = {current: module.operation.get_asm()}
     names = [stage.name for stage, _ in pipeline]
@@ -140,6 +156,12 @@ def dump(module: ir.Module, target: Target, until: str | None = None) -> dict[st
     texts["iree"] = iree.dump_phases(code, target.flags, ("executable-targets",)).popitem()[1]
     if until != "iree":
         texts["asm"] = iree.dump_assembly(code, target.flags)
+    return texts
+
+
+def _dump_stablehlo(module: ir.Module, target: Target) -> dict[str, str]:
+    texts: dict[str, str] = {}
+    lower(module, target, texts.__setitem__, STABLEHLO)
     return texts
 
 

@@ -39,6 +39,8 @@ LINALG = Stage(
     | {"iree_linalg_ext", "iree_tensor_ext", "iree_codegen"},
 )
 
+STABLEHLO = Stage("stablehlo", _STRUCTURE | {"stablehlo"})  # beside the others, made from lax
+
 
 def check(module: ir.Module, stage: Stage) -> None:
     """Raise for the first op that is not legal at a stage.

@@ -13,8 +13,10 @@ import numpy as np
 from jaxc.core import dtypes
 from jaxc.core.array import Array, wrap
 from jaxc.core.config import config
+from jaxc.core.primitive import Primitive, primitive, quietly
 from jaxc.numpy.promotion import host_pair
 from jaxc_compiler.opset.avals import ShapedArray
+from jaxc_compiler.opset.op import OPS
 
 _BOOL = np.dtype(bool)
 INTS = {np.dtype(f"{u}int{n}"): None for u in ("", "u") for n in (8, 16, 32, 64)}
@@ -44,8 +46,7 @@ def _bool_aval(aval: ShapedArray) -> ShapedArray:
 
 
 def _on_host(host: Callable, compares: bool, x: Any, y: Any, aval: ShapedArray) -> Any:
-    with np.errstate(all="ignore"):
-        value = host(x, y)
+    value = quietly(host, x, y)
     return wrap(value, _bool_aval(aval) if compares else aval)
 
 
@@ -96,8 +97,7 @@ def _promoted_on_host(host: Callable, compares: bool, name: str, x: Any, y: Any)
         return None
     if np.shape(a) != np.shape(b) and np.shape(a) and np.shape(b):
         return None  # broadcasting is checked (and worded) by the general path
-    with np.errstate(all="ignore"):
-        value = np.asarray(host(a, b))
+    value = np.asarray(quietly(host, a, b))
     for operand in (x, y):
         aval = getattr(operand, "aval", None)
         if aval is not None and aval.shape == value.shape and aval.weak_type == weak:
@@ -106,3 +106,21 @@ def _promoted_on_host(host: Callable, compares: bool, name: str, x: Any, y: Any)
             if aval.dtype is dtype:
                 return wrap(value, aval)
     return wrap(value, ShapedArray(value.shape, _BOOL if compares else dtype, weak))
+
+
+# functions of one array whose primitive has another name
+_PRIMITIVE_NAMES = {"arccos": "acos", "arcsin": "asin", "arcsinh": "asinh", "arctan": "atan",
+                    "arctanh": "atanh", "negative": "neg"}  # fmt: skip
+
+
+def unary_kernel(name: str) -> tuple[Primitive, dict[str, Any]] | None:
+    """The primitive of a function that keeps the aval of float arrays, and its parameters."""
+    found = _PRIMITIVE_NAMES.get(name, name)
+    if found not in OPS or OPS[found].params not in ((), ("accuracy",)):
+        return None
+    return primitive(found), dict.fromkeys(OPS[found].params)
+
+
+def eager_unary(prim: Primitive, params: dict[str, Any], x: Array) -> Array:
+    """The kernel's value, of the aval of x: no inference is needed."""
+    return wrap(quietly(prim.kernel, x._numpy(), **params), x.aval)

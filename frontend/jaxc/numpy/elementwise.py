@@ -18,7 +18,7 @@ from jaxc.core.config import config
 from jaxc.core.primitive import primitive
 from jaxc.core.trace import Tracer, _state, eval_trace
 from jaxc.numpy.creation import full_like
-from jaxc.numpy.eager import HOST, HOST_COMPARE, as_float, eager_binary
+from jaxc.numpy.eager import HOST, HOST_COMPARE, as_float, eager_binary, eager_unary, unary_kernel
 from jaxc.numpy.nested import nested_jit
 from jaxc.numpy.promotion import (
     array_of,
@@ -60,13 +60,19 @@ def _named(fun: Callable, name: str, doc: str) -> Callable:
 def make_unary(name: str, lax_fun: Callable, kind: str, doc: str) -> Callable:
     """A function of one array; `kind` says what integers and bools are promoted to."""
     promote, direct = _PROMOTE[kind]
+    kernel = unary_kernel(name)
 
     def fun(x: Any, /) -> Any:
         if type(x) is Array:
-            if x.aval.dtype in direct:
+            found = x.aval.dtype
+            if _state.trace is eval_trace and not config.jax_debug_nans:
+                if kind == "inexact" and found in _INTS:
+                    x = as_float(x)
+                    found = x.aval.dtype
+                if kernel is not None and found in _HOST_FLOATS:
+                    return eager_unary(*kernel, x)
+            if found in direct:
                 return lax_fun(x)
-            if kind == "inexact" and x.aval.dtype in _INTS and _state.trace is eval_trace:
-                return lax_fun(as_float(x))
         return lax_fun(*promote(name, x))
 
     return _named(fun, name, doc)
@@ -89,10 +95,9 @@ def make_binary(name: str, lax_fun: Callable, kind: str, doc: str) -> Callable:
     promote, direct = _PROMOTE[kind]
     host = HOST.get(name) or HOST_COMPARE.get(name)
     compares = name in HOST_COMPARE
-    flags = config._values
 
     def fun(x: Any, y: Any, /) -> Any:
-        if host is not None and _state.trace is eval_trace and not flags["jax_debug_nans"]:
+        if host is not None and _state.trace is eval_trace and not config.jax_debug_nans:
             found = eager_binary(host, compares, name, x, y)
             if found is not None:
                 return found
