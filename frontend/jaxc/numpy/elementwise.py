@@ -18,6 +18,7 @@ from jaxc.core.config import config
 from jaxc.core.primitive import primitive
 from jaxc.core.trace import Tracer, _state, eval_trace
 from jaxc.numpy.creation import full_like
+from jaxc.numpy.eager import FLOATS as _HOST_FLOATS
 from jaxc.numpy.eager import HOST, HOST_COMPARE, as_float, eager_binary, eager_unary, unary_kernel
 from jaxc.numpy.nested import nested_jit
 from jaxc.numpy.promotion import (
