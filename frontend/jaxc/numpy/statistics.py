@@ -360,6 +360,8 @@ def histogramdd(
         flat = at if flat is None else flat * n + at
         size *= n
     counts = bincount(flat, weights=weights, length=size)
+    if weights is None:
+        counts = counts.astype(dtypes.to_inexact_dtype(sample.dtype))
     counts = counts.reshape([e.shape[0] + 1 for e in edges])
     counts = counts[(slice(1, -1),) * rank]
     if density:
