@@ -359,9 +359,9 @@ def histogramdd(
         n = edges[i].shape[0] + 1
         flat = at if flat is None else flat * n + at
         size *= n
+    if weights is not None:
+        (weights,) = promote_dtypes_inexact(array_of(weights))
     counts = bincount(flat, weights=weights, length=size)
-    if weights is None:
-        counts = counts.astype(dtypes.to_inexact_dtype(sample.dtype))
     counts = counts.reshape([e.shape[0] + 1 for e in edges])
     counts = counts[(slice(1, -1),) * rank]
     if density:
