@@ -142,13 +142,14 @@ def _slice(eqn: JaxprEqn, args: list[Any], params: dict) -> Any:
     strides = params["strides"]
     return args, params | {
         "start_indices": (*params["start_indices"], 0),
-        "limit_indices": (*params["limit_indices"], 2),
+        "limit_indices": (*params["limit_indices"], _out(eqn).shape[-1]),
         "strides": None if strides is None else (*strides, 1),
     }
 
 
 def _dynamic_slice(eqn: JaxprEqn, args: list[Any], params: dict) -> Any:
-    return [*args, np.int32(0)], params | {"slice_sizes": (*params["slice_sizes"], 2)}
+    sizes = (*params["slice_sizes"], _out(eqn).shape[-1])
+    return [*args, np.int32(0)], params | {"slice_sizes": sizes}
 
 
 def _dynamic_update_slice(eqn: JaxprEqn, args: list[Any], params: dict) -> Any:
@@ -171,7 +172,7 @@ def _gather(eqn: JaxprEqn, args: list[Any], params: dict) -> Any:
     offset = (*numbers.offset_dims, _out(eqn).ndim - 1)
     return args, params | {
         "dimension_numbers": numbers._replace(offset_dims=offset),
-        "slice_sizes": (*params["slice_sizes"], 2),
+        "slice_sizes": (*params["slice_sizes"], _out(eqn).shape[-1]),
     }
 
 

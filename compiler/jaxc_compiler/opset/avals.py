@@ -17,12 +17,19 @@ float0 = np.dtype([("float0", np.void, 0)])
 bfloat16 = np.dtype(ml_dtypes.bfloat16)
 
 
+# uint32 words of a key, by the generator's tag: threefry2x32, rbg and unsafe_rbg.
+KEY_WORDS = {"fry": 2, "rbg": 4, "urbg": 4}
+
+
 @dataclass(frozen=True, slots=True)
 class KeyDtype:
     """Element type of a typed random key array: printed `key<fry>`, stored as `key_shape` words."""
 
-    impl: str  # "fry" (threefry2x32), as JAX's tag
-    key_shape: tuple[int, ...] = (2,)
+    impl: str  # the tag of a generator, a key of KEY_WORDS
+
+    @property
+    def key_shape(self) -> tuple[int, ...]:
+        return (KEY_WORDS[self.impl],)
 
     @property
     def name(self) -> str:

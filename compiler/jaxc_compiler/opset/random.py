@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxc_compiler.opset.avals import KeyDtype, ShapedArray
+from jaxc_compiler.opset.avals import KEY_WORDS, KeyDtype, ShapedArray
 from jaxc_compiler.opset.op import Sample, define
 
 U32 = np.dtype(np.uint32)
@@ -74,12 +74,21 @@ def _hash_counts(k0: int, k1: int, first: list[int], second: list[int]) -> np.nd
     return np.array([[p[0] for p in pairs], [p[1] for p in pairs]], U32)
 
 
+def check_words(words: int) -> None:
+    """Refuse keys of another generator: their bits are not those of Threefry."""
+    if words != 2:
+        raise NotImplementedError(
+            "random bits of an rbg or unsafe_rbg key: only keys of threefry2x32 give bits"
+        )
+
+
 def hash_iota(keys: np.ndarray, count: int) -> np.ndarray:
     """`count` words of the original stream for every key: shape `keys.shape[:-1] + (count,)`.
 
     The counters 0..count-1 are cut into two halves, the first words and the second words of the
     blocks; an odd count is padded with a zero counter whose word is dropped.
     """
+    check_words(keys.shape[-1])
     half = (count + 1) // 2
     if half == 0:
         return np.empty(keys.shape[:-1] + (0,), U32)
@@ -97,6 +106,7 @@ def hash_iota(keys: np.ndarray, count: int) -> np.ndarray:
 
 def hash_index(keys: np.ndarray, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
     """Both words of the partitionable stream: the counter is the element's 64-bit linear index."""
+    check_words(keys.shape[-1])
     size = math.prod(shape)
     if keys.ndim == 1 and size <= _FEW_BLOCKS:
         low = list(range(size))
@@ -194,7 +204,7 @@ def random_seed_numpy(seeds: np.ndarray, *, impl: str) -> np.ndarray:
     if seeds.dtype.itemsize == 8:  # a narrow seed has no high word, even a negative one
         out[..., 0] = wide.view(np.uint64) >> np.uint64(32)
     out[..., 1] = wide.view(np.uint64) & np.uint64(_MASK)
-    return out
+    return np.concatenate([out] * (KEY_WORDS[impl] // 2), axis=-1)
 
 
 define(
@@ -210,8 +220,9 @@ define(
 
 
 def random_wrap_infer(words: ShapedArray, *, impl: str) -> ShapedArray:
-    if words.dtype != U32 or words.ndim < 1 or words.shape[-1] != 2:
-        raise TypeError(f"random_wrap takes uint32 words of shape (..., 2), got {words}.")
+    if words.dtype != U32 or words.ndim < 1 or words.shape[-1] != KEY_WORDS[impl]:
+        wanted = f"(..., {KEY_WORDS[impl]})"
+        raise TypeError(f"random_wrap takes uint32 words of shape {wanted}, got {words}.")
     return ShapedArray(words.shape[:-1], KeyDtype(impl))
 
 
@@ -255,6 +266,9 @@ define(
 )
 
 
+# A key of rbg is two keys of Threefry: they are split, and data folded into them, one by one.
+
+
 def random_split_infer(keys: ShapedArray, *, shape: tuple[int, ...]) -> ShapedArray:
     check_key("random_split", keys)
     return ShapedArray((*keys.shape, *shape), keys.dtype)
@@ -263,6 +277,10 @@ def random_split_infer(keys: ShapedArray, *, shape: tuple[int, ...]) -> ShapedAr
 def random_split_numpy(
     keys: np.ndarray, *, shape: tuple[int, ...], partitionable: bool = False
 ) -> np.ndarray:
+    if keys.shape[-1] == 4:
+        halves = [random_split_numpy(half, shape=shape, partitionable=partitionable)
+                  for half in (keys[..., :2], keys[..., 2:])]  # fmt: skip
+        return np.concatenate(halves, axis=-1)
     if partitionable:
         return np.stack(hash_index(keys, shape), axis=-1)
     return hash_iota(keys, 2 * math.prod(shape)).reshape(*keys.shape[:-1], *shape, 2)
@@ -287,6 +305,9 @@ def random_fold_in_infer(keys: ShapedArray, msgs: ShapedArray) -> ShapedArray:
 
 
 def random_fold_in_numpy(keys: np.ndarray, msgs: np.ndarray) -> np.ndarray:
+    if keys.shape[-1] == 4:
+        halves = [random_fold_in_numpy(half, msgs) for half in (keys[..., :2], keys[..., 2:])]
+        return np.concatenate(halves, axis=-1)
     if keys.ndim == 1 and np.ndim(msgs) == 0:  # the block is the message's seed: (0, msg)
         return np.array(hash_block(int(keys[0]), int(keys[1]), 0, int(msgs)), U32)
     zero = np.zeros((), U32)

@@ -16,6 +16,8 @@ import numpy as np
 from jaxc import lax
 from jaxc.core.config import config
 from jaxc.random.primitives import threefry2x32_p
+from jaxc_compiler.opset.avals import KEY_WORDS
+from jaxc_compiler.opset.random import check_words
 
 U32 = np.dtype(np.uint32)
 Words = Any
@@ -23,6 +25,7 @@ Words = Any
 
 def key_words(keys: Words, extra: int) -> tuple[Any, Any]:
     """Both words of every key, with `extra` unit dimensions to broadcast against counters."""
+    check_words(keys.shape[-1])
     words = []
     for i in range(2):
         word = lax.index_in_dim(keys, i, axis=keys.ndim - 1, keepdims=False)
@@ -70,7 +73,8 @@ def random_seed(seeds: Any, *, impl: str) -> Words:
         shift = np.asarray(32, seeds.dtype)[()]
         high = lax.convert_element_type(lax.shift_right_logical(seeds, shift), U32)
     low = lax.convert_element_type(seeds, U32)
-    return _stack(high, low)
+    words = _stack(high, low)
+    return lax.concatenate([words] * (KEY_WORDS[impl] // 2), words.ndim - 1)
 
 
 def _stack(first: Any, second: Any) -> Any:
@@ -78,7 +82,16 @@ def _stack(first: Any, second: Any) -> Any:
     return lax.concatenate(pair, pair[0].ndim - 1)
 
 
+def _by_halves(rule: Callable[..., Words], keys: Words, *args: Any, **params: Any) -> Words:
+    """The rule on both Threefry keys of an rbg key."""
+    axis = keys.ndim - 1
+    halves = [rule(lax.slice_in_dim(keys, i, i + 2, axis=axis), *args, **params) for i in (0, 2)]
+    return lax.concatenate(halves, halves[0].ndim - 1)
+
+
 def random_split(keys: Words, *, shape: tuple[int, ...]) -> Words:
+    if keys.shape[-1] == 4:
+        return _by_halves(random_split, keys, shape=shape)
     if config.jax_threefry_partitionable:
         return _stack(*hash_index(keys, shape))
     words = hash_iota(keys, 2 * math.prod(shape))
@@ -86,6 +99,8 @@ def random_split(keys: Words, *, shape: tuple[int, ...]) -> Words:
 
 
 def random_fold_in(keys: Words, msgs: Any) -> Words:
+    if keys.shape[-1] == 4:
+        return _by_halves(random_fold_in, keys, msgs)
     k0, k1 = key_words(keys, 0)
     zero = lax.full_like(msgs, 0)
     return _stack(*threefry2x32_p.bind(k0, k1, zero, msgs))

@@ -24,9 +24,9 @@ from jaxc.random.primitives import (
 )
 from jaxc_compiler.opset.avals import KeyDtype
 
-_TAGS = {"threefry2x32": "fry"}
+_TAGS = {"threefry2x32": "fry", "rbg": "rbg", "unsafe_rbg": "urbg"}
 _NAMES = {tag: name for name, tag in _TAGS.items()}
-_NOT_HERE = ("rbg", "unsafe_rbg", "philox2x32", "philox4x32", "threefry4x32")
+_NOT_HERE = ("philox2x32", "philox4x32", "threefry4x32")
 
 
 def resolve_impl(spec: Any) -> str:
@@ -47,8 +47,7 @@ def resolve_impl(spec: Any) -> str:
         return _TAGS[spec]
     if spec in _NOT_HERE:
         raise NotImplementedError(
-            f"PRNG implementation {spec!r}: the only one here is 'threefry2x32', whose bits do "
-            "not depend on the backend"
+            f"PRNG implementation {spec!r}: not one of those here: {', '.join(_TAGS)}"
         )
     raise ValueError(
         f'unrecognized PRNG implementation "{spec}". Did you mean one of: "threefry2x32"?'
@@ -60,14 +59,15 @@ def is_key_array(x: Any) -> bool:
 
 
 def wrap_words(words: Any, impl: str) -> Any:
-    """Key array over uint32 words of shape `(..., 2)`, checked."""
+    """Key array over uint32 words along the last axis, checked."""
     problem = None
     if not all(hasattr(words, name) for name in ("ndim", "shape", "dtype")):
         problem = f"expected key_data to have ndim, shape, and dtype attributes. Got {words}"
     elif words.ndim < 1:
         problem = f"expected key_data.ndim >= 1; got ndim={words.ndim}"
-    elif tuple(words.shape[-1:]) != (2,):
-        problem = f"expected key_data.shape to end with (2,); got shape={words.shape} for {impl}"
+    elif tuple(words.shape[-1:]) != (wanted := KeyDtype(impl).key_shape):
+        problem = f"expected key_data.shape to end with {wanted}; got shape={words.shape}"
+        problem += f" for {impl}"
     elif words.dtype != np.uint32:
         problem = f"expected key_data.dtype = uint32; got dtype={words.dtype}"
     if problem is not None:
@@ -132,7 +132,8 @@ def key(seed: Any, *, impl: Any = None, dtype: Any = None) -> Any:
 
     Args:
       seed: an integer scalar, concrete or traced.
-      impl: the generator's name; "threefry2x32" is the one there is.
+      impl: the generator's name. Keys of "rbg" and "unsafe_rbg" can be made, and those of "rbg"
+        split; only "threefry2x32", the default, gives random bits.
       dtype: the generator by key dtype instead.
 
     >>> import jaxc as jax
@@ -167,8 +168,14 @@ def split(key: Any, num: int | tuple[int, ...] = 2) -> Any:
 
 def split_key(key: Any, num: int | tuple[int, ...] = 2) -> Any:
     """`split` of a typed key."""
+    _check_derivable(key)
     shape = tuple(num) if isinstance(num, Sequence) else (num,)
     return random_split_p.bind(key, shape=canonicalize_shape(shape))
+
+
+def _check_derivable(key: Any) -> None:
+    if key.dtype.impl == "urbg":
+        raise NotImplementedError("new keys from an unsafe_rbg key: they are its random bits")
 
 
 def fold_in(key: Any, data: Any) -> Any:
@@ -179,6 +186,7 @@ def fold_in(key: Any, data: Any) -> Any:
             f"fold_in accepts a scalar, but was given an array of shape {np.shape(data)} != (). "
             "Use jax.vmap for batching."
         )
+    _check_derivable(typed)
     return _as_given(random_fold_in_p.bind(typed, jnp.asarray(data, dtype="uint32")), raw)
 
 
