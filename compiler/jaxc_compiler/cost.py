@@ -22,7 +22,7 @@ LARGEST_EXPRESSION = 300.0
 # register tile is faster than IREE's own matmul at every size; types without it are not.
 TILED_CONTRACTION_FLOPS = 20e9
 KERNEL_CONTRACTION_FLOPS = 20e6
-TILED_DTYPES = ("float32", "float64")
+TILED_DTYPES = ("float32", "float64", "float16", "bfloat16")
 # A concatenation of at least this many elements is stored piece by piece.
 STORED_PIECES = 64
 # A transposition of at least this many elements goes block by block.

@@ -41,7 +41,7 @@ def test_a_loop_with_its_neighbours_is_one_kernel() -> None:
 
 def test_a_big_contraction_stays_out_and_divides_the_rest() -> None:
     n = 256
-    a = np.ones((n, n), np.float16)  # a type without a register tile
+    a = np.ones((n, n), np.complex64)  # a type without a register tile
     module = fused(traced(lambda a: jnp.exp(jnp.sin(a) @ a), a))
     flops = cost.contraction_flops((((1,), (0,)), ((), ())), a.shape, a.shape)
     assert flops > cost.KERNEL_CONTRACTION_FLOPS

@@ -20,7 +20,6 @@ import numpy as np
 from jaxc_compiler import mlir
 from jaxc_compiler.dialects import lax
 from jaxc_compiler.lowering.element.base import Index, Scalar, ScalarBuilder
-from jaxc_compiler.lowering.element.convert import convert as convert_element
 from jaxc_compiler.lowering.element.values import Lazy, Scalars
 from jaxc_compiler.lowering.kernel.kernel import Computed, Kernel
 from jaxc_compiler.lowering.kernel.memory import View
@@ -31,32 +30,11 @@ from jaxc_compiler.lowering.kernel.reduction import (
     reduce_all_rows,
 )
 from jaxc_compiler.lowering.kernel.region import Call, lowering
+from jaxc_compiler.lowering.kernel.tile import Operand, Tiles, convert
 from jaxc_compiler.mlir import ir
 from jaxc_compiler.opset.avals import ShapedArray
 
-STRIP_FROM_BYTES = 1 << 18  # from this size on columns are copied to stay in the nearer caches
 COLUMNS_AT_ONCE = 4  # of the dot form
-
-
-class Operand:
-    """A stored operand: one stride for each of batch, free and contracted dimensions."""
-
-    def __init__(self, view: View, batch: int, free: int, depth: int):
-        self.view, self.batch, self.free, self.depth = view, batch, free, depth
-
-    def key(self) -> tuple:
-        """What identifies the memory and the roles of its dimensions."""
-        return (self.view, self.batch, self.free, self.depth)
-
-    def position(self, b: ScalarBuilder, batch: Index, free: Index, depth: Index) -> Index:
-        """Where in the buffer an element is."""
-        place = b.iadd(self.view.offset, b.imul(batch, self.batch))
-        return b.iadd(b.iadd(place, b.imul(free, self.free)), b.imul(depth, self.depth))
-
-    def load(self, b: ScalarBuilder, batch: Index, free: Index, depth: Index) -> Scalar:
-        """One element."""
-        position = self.position(b, batch, free, depth)
-        return b.load(self.view.aval.dtype, self.view.buffer.ref, (position,))
 
 
 @lowering("dot_general")
@@ -217,9 +195,29 @@ class Dot:
 
     def _by_columns(self) -> None:
         if self.vectors:
-            self.tiles()
+            Tiles(self.k, self.lhs, self.rhs, self._sizes(), self.dest).emit()
+        elif self._is_float() and self.rows * self.columns >= 64:
+            self._wide_tiles()
         else:
             self.axpy()
+
+    def _sizes(self) -> tuple[int, int, int, int]:
+        return (self.batch, self.rows, self.columns, self.depth)
+
+    def _is_float(self) -> bool:
+        dtypes = (self.lhs.view.aval.dtype, self.rhs.view.aval.dtype)
+        return self.wide in (np.float32, np.float64) and all(d.kind in "fV" for d in dtypes)
+
+    def _wide_tiles(self) -> None:
+        """Narrow floats are multiplied and summed in a wider type."""
+        if self.wide == self.dtype:
+            Tiles(self.k, self.lhs, self.rhs, self._sizes(), self.dest).emit()
+            return
+        sums = self.k.temporary(self.dest.aval.update(dtype=self.wide))
+        Tiles(self.k, self.lhs, self.rhs, self._sizes(), sums).emit()
+        b = self.b
+        with self.k.loops((self.dest.aval.size,)) as (at,):
+            self.dest.store_flat(b, at, narrow(b, sums.at_flat(b, at), self.wide, self.dtype))
 
     def _pack_rhs(self) -> None:
         self.rhs = pack_columns(self.k, self.rhs, (self.batch, self.columns, self.depth))
@@ -229,91 +227,6 @@ class Dot:
         b = self.b
         number = b.iadd(b.imul(batch, self.rows), row)
         return b.iadd(self.dest.offset, b.imul(number, self.columns))
-
-    # Tile.
-
-    def tiles(self) -> None:
-        """Register tiles: as many vectors of columns as accumulators fit."""
-        registers = self.k.vectors.registers
-        height = min(self.rows, self.k.vectors.tile_rows)
-        lanes = self.lanes
-        vectors = max(1, registers // 2 // height)
-        widest = lanes * (1 << min(3, vectors.bit_length() - 1))
-        with self.k.loops((self.batch,)) as (batch,):
-            done = 0
-            while done < self.columns:
-                left = self.columns - done
-                width = min(widest, 1 << (left.bit_length() - 1))
-                count = left // width
-                self._tile_columns(batch, done, width, count, height)
-                done += count * width
-
-    def _tile_columns(self, batch: Index, start: int, width: int, count: int, height: int) -> None:
-        b, rhs = self.b, self.rhs
-        strip = self._strip(width)
-        with self.k.loops((count,)) as (number,):
-            column = b.iadd(b.imul(number, width), start)
-            if strip is not None:
-                with self.k.loops((self.depth, width)) as (depth, within):
-                    value = rhs.load(b, batch, b.iadd(column, within), depth)
-                    strip.store(b, (depth, within), value)
-            full, rest = divmod(self.rows, height)
-            with self.k.loops((full,)) as (block,):
-                self._tile(batch, b.imul(block, height), height, column, width, strip)
-            if rest:
-                self._tile(batch, full * height, rest, column, width, strip)
-
-    def _strip(self, width: int) -> View | None:
-        """Memory for a copy of some columns, if the matrix is too large to be walked by rows."""
-        item = self.dtype.itemsize
-        if (
-            self.rows < 4 * self.k.vectors.tile_rows
-            or self.depth * self.columns * item < STRIP_FROM_BYTES
-        ):
-            return None
-        return self.k.temporary(ShapedArray((self.depth, width), self.dtype))
-
-    def _tile(
-        self, batch: Index, row: Index, height: int, column: Index, width: int, strip: View | None
-    ) -> None:
-        right = (self.rhs, batch, column) if strip is None else (Operand(strip, 0, 1, width), 0, 0)
-        b, element = self.b, self.b.scalar_type(self.dtype)
-        type_ = b.type(f"vector<{width}x{element}>")
-        rows = [b.iadd(row, i) for i in range(height)]
-        chains = 2 if height * width <= 4 * self.lanes else 1
-        zero = b.op("vector.broadcast", type_, [b.constant(0.0, self.dtype)])
-        steps, rest = divmod(self.depth, chains)
-        with b.for_(0, steps, 1, [zero] * (height * chains)) as loop:
-            self.k.keep_rolled(loop)
-            yields = list(loop.args)
-            for chain in range(chains):
-                depth = b.iadd(b.imul(loop.index, chains), chain)
-                part = slice(chain * height, (chain + 1) * height)
-                yields[part] = self._fma(batch, rows, depth, right, type_, yields[part])
-            loop.yields = yields
-        sums = loop.results[:height]
-        for chain in range(1, chains):
-            part = loop.results[chain * height : (chain + 1) * height]
-            sums = [b.op("arith.addf", type_, [x, y]) for x, y in zip(sums, part)]
-        for depth in range(self.depth - rest, self.depth):
-            sums = self._fma(batch, rows, depth, right, type_, sums)
-        for total, at in zip(sums, rows):
-            place = b.iadd(self._start(batch, at), column)
-            b.effect("vector.store", [total, self.dest.buffer.ref, b.index(place)])
-
-    def _fma(
-        self, batch: Index, rows: Sequence[Index], depth: Index,
-        right: tuple[Operand, Index, Index], type_: ir.Type, sums: Sequence[ir.Value],
-    ) -> list[ir.Value]:  # fmt: skip
-        b = self.b
-        operand, block, column = right
-        position = b.index(operand.position(b, block, column, depth))
-        vector = b.op("vector.load", type_, [operand.view.buffer.ref, position])
-        result = []
-        for row, total in zip(rows, sums):
-            left = b.op("vector.broadcast", type_, [self.lhs.load(b, batch, row, depth)])
-            result.append(b.op("vector.fma", type_, [left, vector, total]))
-        return result
 
     # Axpy.
 
@@ -406,23 +319,3 @@ class Dot:
             ]
         kind = {"kind": ir.Attribute.parse("#vector.kind<add>")}
         return [b.op("vector.reduction", element, [total], kind) for total in loop.results]
-
-
-def convert(b: ScalarBuilder, value: Scalar, dtype: Any, wide: Any) -> Scalar:
-    """A scalar in the type products are summed in."""
-    if dtype == wide:
-        return value
-    if "c" in (dtype.kind, wide.kind):
-        return convert_element(b, value, dtype, wide)
-    if dtype.kind in "fV":
-        cast = "arith.extf" if wide.itemsize > dtype.itemsize else "arith.truncf"
-        return b.floats(wide).cast(cast, value)
-    if wide.kind in "fV":
-        unsigned = dtype.kind in "ub"
-        return b.floats(wide).cast("arith.uitofp" if unsigned else "arith.sitofp", value)
-    if wide.itemsize == dtype.itemsize and dtype.kind != "b":
-        return value
-    if wide.itemsize < dtype.itemsize:
-        return b.ints(wide.itemsize * 8).cast("arith.trunci", value)
-    cast = "arith.extui" if dtype.kind in "ub" else "arith.extsi"
-    return b.ints(wide.itemsize * 8).cast(cast, value)
