@@ -186,7 +186,7 @@ def _product(lhs, rhs, lhs_contract, rhs_contract, lhs_batch, rhs_batch):
     right = rhs.transpose(*rhs_batch, *rhs_contract, *rhs_free)
     left = left.reshape(*batch, math.prod(rows), summed)
     right = right.reshape(*batch, summed, math.prod(columns))
-    return np.matmul(left, right).reshape(*batch, *rows, *columns)
+    return np.matmul(left, right).reshape((*batch, *rows, *columns))
 
 
 def _dot_samples():

@@ -194,6 +194,8 @@ from jaxc.lax.shape import (
     collapse,
     concatenate_p,
     copy_p,
+    dtype,
+    empty,
     expand_dims,
     full,
     full_like,
@@ -216,7 +218,15 @@ from jaxc.lax.shape import (
     transpose_p,
     unstack_p,
 )
-from jaxc.lax.sorting import sort, sort_key_val, sort_p, top_k, top_k_p
+from jaxc.lax.sorting import (
+    approx_max_k,
+    approx_min_k,
+    sort,
+    sort_key_val,
+    sort_p,
+    top_k,
+    top_k_p,
+)
 from jaxc.lax.special import (
     bessel_i0e,
     bessel_i0e_p,

@@ -186,6 +186,16 @@ def full(shape: Any, fill_value: Any, dtype: Any = None, *, sharding: Any = None
     return broadcast(cast(fill_value, dtypes.check_user_dtype(dtype, "full")), shape)
 
 
+def dtype(x: Any) -> Any:
+    """The dtype of an array or scalar, or that a scalar type stands for."""
+    return dtypes.canonicalize_dtype(dtypes.dtype(x))
+
+
+def empty(shape: Any, dtype: Any, *, out_sharding: Any = None) -> Any:
+    """An array whose elements mean nothing yet; they are zeros."""
+    return full(shape, 0, dtype)
+
+
 def full_like(
     x: Any, fill_value: Any, dtype: Any = None, shape: Any = None, sharding: Any = None
 ) -> Any:

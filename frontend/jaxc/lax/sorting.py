@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from jaxc.core import dtypes
 from jaxc.core.primitive import primitive
+from jaxc.core.trace import get_aval
 from jaxc.lax.indexing import gather
 from jaxc.lax.shape import (
     broadcast_in_dim,
@@ -19,6 +21,7 @@ from jaxc.lax.shape import (
     reshape,
     shape_of,
 )
+from jaxc.lax.unary import neg
 from jaxc.transforms import ad, batching
 from jaxc_compiler.opset.params import GatherDimensionNumbers
 
@@ -76,6 +79,49 @@ def top_k(operand: Any, k: int, *, axis: int = -1) -> Any:
         raise ValueError(f"k argument to top_k must be nonnegative, got {k}")
     axis = canonicalize_axis(axis, ndim_of(operand))
     return top_k_p.bind(operand, k=k, axis=axis)
+
+
+def approx_max_k(
+    operand: Any,
+    k: int,
+    reduction_dimension: int = -1,
+    recall_target: float = 0.95,
+    reduction_input_size_override: int = -1,
+    aggregate_to_topk: bool = True,
+) -> Any:
+    """The k greatest elements along a dimension and their indices.
+
+    The search is exact, whatever the recall wanted.
+
+    Raises:
+      ValueError: if k or `recall_target` is out of range, or the elements are not floating.
+      NotImplementedError: if `aggregate_to_topk` is false.
+    """
+    _check_approximate("approx_max_k", operand, recall_target, aggregate_to_topk)
+    return top_k(operand, k, axis=reduction_dimension)
+
+
+def approx_min_k(
+    operand: Any,
+    k: int,
+    reduction_dimension: int = -1,
+    recall_target: float = 0.95,
+    reduction_input_size_override: int = -1,
+    aggregate_to_topk: bool = True,
+) -> Any:
+    """The k smallest elements along a dimension and their indices, as `approx_max_k`."""
+    _check_approximate("approx_min_k", operand, recall_target, aggregate_to_topk)
+    values, places = top_k(neg(operand), k, axis=reduction_dimension)
+    return [neg(values), places]
+
+
+def _check_approximate(name: str, operand: Any, recall_target: float, aggregate: bool) -> None:
+    if not dtypes.issubdtype(get_aval(operand).dtype, np.floating):
+        raise ValueError(f"{name} takes floating operands, got {get_aval(operand).dtype}")
+    if not 0 < recall_target <= 1:
+        raise ValueError(f"{name}: recall_target must be in (0, 1], got {recall_target}")
+    if not aggregate:
+        raise NotImplementedError(f"{name} with aggregate_to_topk=False: partial results")
 
 
 def _elements_along(ndim: int, axis: int) -> GatherDimensionNumbers:

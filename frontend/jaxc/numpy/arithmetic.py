@@ -20,6 +20,7 @@ from jaxc.numpy.elementwise import (
     absolute,
     ceil,
     dtype_of,
+    equal,
     floor,
     isfinite,
     isnan,
@@ -39,6 +40,7 @@ from jaxc.numpy.promotion import (
     promote_shapes,
 )
 from jaxc.numpy.selection import where
+from jaxc_compiler.opset.avals import KeyDtype
 
 _INT_POWER_ROUNDS = 6  # exponents are below 64: higher powers of |x| > 1 overflow anyway
 
@@ -256,6 +258,8 @@ def modf(x: Any, /, out: None = None) -> tuple[Any, Any]:
 @nested_jit(static_argnames=("equal_nan",))
 def isclose(a: Any, b: Any, rtol: Any = 1e-05, atol: Any = 1e-08, equal_nan: bool = False) -> Any:
     """Where |a - b| <= atol + rtol * |b|."""
+    if isinstance(dtype_of(a), KeyDtype) and dtype_of(a) == dtype_of(b):
+        return equal(a, b)
     a, b = promote_args("isclose", a, b)
     if not dtypes.issubdtype(dtype_of(a), np.inexact):
         if dtype_of(a) == np.dtype(bool):

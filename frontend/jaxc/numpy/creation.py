@@ -307,6 +307,8 @@ def _like(name: str, a: Any, value: Any, dtype: Any, shape: Any, device: Any) ->
     found = dtypes.canonicalize_dtype(aval.dtype) if dtype is None else dtype
     shape = tuple(aval.shape) if shape is None else shape
     if isinstance(found, KeyDtype):
+        if getattr(value, "dtype", None) == found:
+            return placed(broadcast_to_shape(value, shape), device)
         if isinstance(value, Tracer):
             raise TypeError(f"{name}: cannot fill keys with a traced value")
         words = np.full(shape + found.key_shape, np.asarray(value), np.uint32)

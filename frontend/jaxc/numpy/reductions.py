@@ -92,9 +92,9 @@ def _reduce(
         _check_identity(name, a, axes, initial, where)
     found = user_dtype(dtype, name)
     if found is None:
-        found = (
-            _promoted_int(a.dtype) if promote or (a.dtype == _BOOL and has_identity) else a.dtype
-        )
+        found = _promoted_int(a.dtype) if promote else a.dtype
+        if found == _BOOL and has_identity:  # booleans are counted; not promoted means 32 bits
+            found = np.dtype(np.int32)
     compute = _compute_dtype(found)
     if compute == _BOOL and has_identity:
         compute = dtypes.default_dtype(int)
