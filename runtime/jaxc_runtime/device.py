@@ -26,6 +26,7 @@ HOST_DRIVERS = frozenset({DEFAULT_DRIVER, PARALLEL_DRIVER})
 _lock = threading.RLock()
 _devices: dict[str, Device] = {}
 _instance: rt.VmInstance | None = None
+_abandoned: list[Device | None] = []
 
 
 class Device:
@@ -38,7 +39,7 @@ class Device:
         self.is_host = driver in HOST_DRIVERS
         name, _, selector = driver.partition("://")
         try:
-            hal_driver = rt.get_driver(name)
+            hal_driver = _binding.create_hal_driver(name)  # `get_driver`'s outlives a fork
             if selector:
                 self.hal = hal_driver.create_device_by_uri(driver)
             else:
@@ -98,10 +99,13 @@ def query() -> list[dict[str, Any]]:
 
 
 def _forget_thread_pools() -> None:
-    """A forked child has the memory of `local-task` but not its threads: let it open a new one."""
+    """A forked child has the memory of `local-task` but not its threads: let it open a new one.
+
+    The old one is kept, unused: destroying it would wait for threads that do not exist.
+    """
     global _lock
     _lock = threading.RLock()
-    _devices.pop(PARALLEL_DRIVER, None)
+    _abandoned.append(_devices.pop(PARALLEL_DRIVER, None))
 
 
 os.register_at_fork(after_in_child=_forget_thread_pools)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -122,3 +124,28 @@ def test_unknown_function_names_the_known_ones(double):
 def test_unknown_device():
     with pytest.raises(device.DeviceError, match="'abacus'"):
         device.get("abacus")
+
+
+def test_forked_child_opens_its_own_thread_pool(double, tmp_path):
+    (tmp_path / "double.vmfb").write_bytes(double)
+    code = """
+import os, signal, sys
+import numpy as np
+from jaxc_runtime import buffer, device, executable
+
+def run():
+    on = device.get("local-task")
+    x = buffer.to_device(np.ones(10, np.float32), on)
+    (result,) = executable.load("double.vmfb", on)([x])
+    assert buffer.to_numpy(result, (10,), np.dtype("f4"))[0] == 2
+
+run()
+child = os.fork()
+if not child:
+    signal.alarm(20)
+    run()
+    os._exit(0)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, timeout=60)
+    assert done.returncode == 0
