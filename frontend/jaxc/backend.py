@@ -62,7 +62,9 @@ def stage_text(
     """
     from jaxc.lowering import lower_jaxpr
 
-    texts = driver.dump_stages(lower_jaxpr(physicalize(closed), name, donated), until=stage)
+    alone = stage == "stablehlo"  # a program for other tools, which know no hidden arguments
+    module = lower_jaxpr(physicalize(closed), name, donated, embed_constants=alone)
+    texts = driver.dump_stages(module, until=stage)
     if stage not in texts:
         raise ValueError(f"unknown stage {stage!r}: expected jaxpr, {', '.join(texts)}")
     return texts[stage]

@@ -70,7 +70,8 @@ def stages(source: str, arguments: str, target: str, until: str | None = None) -
     if _is_function(source):
         closed = trace_function(source, arguments)
         found[JAXPR] = f"{closed}\n"
-        module = lower_jaxpr(physicalize(closed), source.rpartition(":")[2])
+        name, alone = source.rpartition(":")[2], until == "stablehlo"
+        module = lower_jaxpr(physicalize(closed), name, embed_constants=alone)
     else:
         module = _parse(_read(source), source)
     try:

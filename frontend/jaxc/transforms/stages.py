@@ -166,7 +166,10 @@ class Lowered:
         return self._parent.args_info
 
     def as_text(self, dialect: str | None = None, *, debug_info: bool = False) -> str:
-        """The IR at a stage: "jaxpr", "lax" (the default), "kernel", "linalg", "iree", "asm"."""
+        """The IR at a stage: "jaxpr", "lax" (the default), "kernel", "linalg", "iree", "asm".
+
+        "stablehlo" is the program for XLA's tools, made from "lax".
+        """
         if dialect == "jaxpr":
             return str(self._parent.jaxpr)
         from jaxc.backend import stage_text

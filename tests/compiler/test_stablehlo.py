@@ -1,0 +1,179 @@
+"""The StableHLO lowering: it verifies, has the NumPy kernels' values in StableHLO's reference
+interpreter and through IREE, and real JAX's StableHLO reads its text."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+import pytest
+from compiler import stablehlo_harness as harness
+from compiler.passes_harness import module_of
+
+import jaxc
+import jaxc.numpy as jnp
+from jaxc import lax
+from jaxc_compiler import driver, mlir
+from jaxc_compiler.diagnostics import CompileError
+from jaxc_compiler.lowering.stablehlo.base import LOWERINGS
+from jaxc_compiler.opset import book
+
+pytestmark = pytest.mark.compiler
+
+# The frontend writes these as simpler ops before there is a `lax` module, or they have no kernel.
+EXPANDED = frozenset(
+    {"cholesky", "triangular_solve", "lu", "lu_pivots_to_permutation", "qr", "householder_product"}
+) | {"eigh", "svd", "stop_gradient"}  # fmt: skip
+OPS = [
+    name
+    for name, op in book.OPS.items()
+    if op.samples and op.numpy and name not in EXPANDED and not name.startswith("random_")
+]
+QUICK = {"float32", "int32", "uint32", "bool"}
+
+
+def _calls(name, quick):
+    """The samples whose dtypes are all common ones, or the others."""
+    made = [c for c in harness.calls(name) if (not c.dtypes - QUICK) == quick]
+    return [c for c in made if not (name == "cumlogsumexp" and "complex64" in c.dtypes)]
+
+
+@pytest.mark.parametrize("name", OPS)
+def test_interpreted_value(name):
+    for call in _calls(name, quick=True):
+        _check_interpreted(call)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", OPS)
+def test_interpreted_value_of_other_dtypes(name):
+    for call in _calls(name, quick=False):
+        _check_interpreted(call)
+
+
+def _check_interpreted(call):
+    if harness.interpretable(call):
+        harness.assert_close(call, harness.interpret(call))
+    else:
+        harness.module_of_calls([call])  # verified
+
+
+# -- through IREE ----------------------------------------------------------------------------------
+
+
+def _writes_outside(call):
+    """IREE's scatter does not drop updates outside of the operand: it writes foreign memory."""
+    if not call.op.name.startswith("scatter"):
+        return False
+    index, shape = call.arrays[1], call.arrays[0].shape
+    return bool((index < 0).any() or (index >= min(shape)).any())
+
+
+def _runs_with_iree(call):
+    names = call.dtypes | {w.dtype.name for w in call.expected()}
+    return not names - {"float32", "int32", "bool"} and not _writes_outside(call)
+
+
+BATCHES = 6
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("batch", range(BATCHES))
+def test_values_by_iree(batch):
+    """One module for many ops, compiled from StableHLO by IREE."""
+    made = []
+    for name in OPS[batch::BATCHES]:
+        made += [c for c in harness.calls(name) if _runs_with_iree(c)][:2]
+    for call, got in zip(made, harness.run_with_iree(made), strict=True):
+        harness.assert_close(call, got)
+
+
+# -- whole programs --------------------------------------------------------------------------------
+
+X = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)
+
+PROGRAMS = {
+    "softmax of a product": lambda x: jaxc.nn.softmax(jnp.sin(x) @ x.T),
+    "while": lambda x: lax.while_loop(lambda c: c.sum() < 100, lambda c: c * 2 + 1, jnp.abs(x)),
+    "scan": lambda x: lax.scan(lambda c, a: (c + a, (c * a).sum()), x[0], x),
+    "reverse scan": lambda x: lax.scan(lambda c, a: (c + a, c * a), x[0], x, reverse=True),
+    "cond": lambda x: lax.cond(x.sum() > 0, jnp.sin, jnp.cos, x),
+    "switch out of range": lambda x: lax.switch(
+        jnp.int32(x.sum() > -1e9) * 7, [jnp.sin, jnp.cos, jnp.tanh], x
+    ),
+    "nested loops": lambda x: lax.fori_loop(
+        0, 3, lambda i, c: lax.fori_loop(0, i, lambda j, d: d * x + j, c), x
+    ),
+    "sort of nan": lambda x: jnp.sort(jnp.where(x > 0, jnp.nan, x), axis=1),
+    "top_k": lambda x: lax.top_k(x, 3),
+    "argmax of nan": lambda x: jnp.argmax(jnp.where(x > 0, jnp.nan, x), 1),
+    "float to integer": lambda x: (x * 1e20).astype(jnp.int32),
+    "division by zero": lambda x: (x * 9).astype(jnp.int32) // jnp.arange(4),
+    "gather": lambda x: x[jnp.array([0, 9, 1, -1])],
+    "scatter": lambda x: x.at[jnp.array([0, 9, 0])].add(1.0),
+    "dynamic slice": lambda x: lax.dynamic_slice(x, (jnp.int32(x.sum() > -1e9) * 9, 1), (2, 2)),
+    "random bits": lambda x: jaxc.random.bits(jaxc.random.key(3), (5,)),
+    "normal": lambda x: jaxc.random.normal(jaxc.random.key(0), (3, 4)) + x,
+    "split": lambda x: jaxc.random.uniform(jaxc.random.split(jaxc.random.key(1))[1], (5,)),
+    "gradient": jaxc.grad(lambda x: (jnp.tanh(x @ x.T) ** 2).sum()),
+    "cholesky": lambda x: jnp.linalg.cholesky(x @ x.T + 5 * jnp.eye(3)),
+    "user's reduction": lambda x: lax.reduce(x, 0.0, lambda a, b: a * b + a + b, (1,)),
+    "conv": lambda x: lax.conv_general_dilated(
+        x[None, None], jnp.ones((2, 1, 2, 2)), (1, 2), "SAME"
+    ),
+    "max pool": lambda x: lax.reduce_window(x, -jnp.inf, lax.max, (2, 2), (1, 2), "SAME"),
+    "max pool gradient": jaxc.grad(
+        lambda x: (lax.reduce_window(x, -jnp.inf, lax.max, (2, 2), (1, 1), "SAME") ** 2).sum()
+    ),
+    "complex magnitude": lambda x: jnp.abs(jnp.exp(1j * x) * x),
+    "cumulative": lambda x: (jnp.cumsum(x, 1), lax.cummax(x, 0, reverse=True)),
+    "empty": lambda x: (x[:0] + 1, x[:0].sum(0)),
+}
+
+
+@functools.cache
+def _text(name):
+    return jaxc.jit(PROGRAMS[name]).lower(X).as_text("stablehlo")
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_program(name):
+    results = PROGRAMS[name](jnp.asarray(X))
+    expected = [np.asarray(leaf) for leaf in jaxc.tree_util.tree_leaves(results)]
+    for got, wanted in zip(harness.interpret_text(_text(name), X), expected, strict=True):
+        np.testing.assert_allclose(got.reshape(wanted.shape), wanted, 2e-5, 2e-5)
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_jax_parses_the_text(name):
+    jax_mlir = pytest.importorskip("jax.interpreters.mlir")
+    with jax_mlir.make_ir_context():
+        assert jax_mlir.ir.Module.parse(_text(name)).operation.verify()
+
+
+# -- where it stands -------------------------------------------------------------------------------
+
+
+def test_missing_rule_names_op_and_line():
+    def function(x):
+        return lax.cumlogsumexp(x * 1j)
+
+    with pytest.raises(CompileError, match=r"test_stablehlo\.py:\d+:.*lax\.cumlogsumexp"):
+        driver.dump_stages(module_of(function, X[0]), until="stablehlo")
+
+
+def test_only_stablehlo_is_left():
+    text = driver.dump_stages(module_of(PROGRAMS["scan"], X), until="stablehlo")["stablehlo"]
+    assert "lax." not in text
+    assert "stablehlo.while" in text
+
+
+def test_every_rule_is_for_an_op_of_the_book():
+    assert not set(LOWERINGS) - set(book.OPS)
+
+
+def test_other_stages_do_not_load_it():
+    with mlir.LOCK:
+        texts = driver.dump_stages(module_of(jnp.sin, X), until="linalg")
+    assert "stablehlo" not in texts
