@@ -44,6 +44,19 @@ class Operand:
         return b.load(self.view.aval.dtype, self.view.buffer.ref, (position,))
 
 
+class Shifted(Operand):
+    """Rows that begin where a table of int32 says, for each element of the depth."""
+
+    def __init__(self, view: View, table: View):
+        super().__init__(view, 0, 1, 0)
+        self.table = table
+
+    def position(self, b: ScalarBuilder, batch: Index, free: Index, depth: Index) -> Index:
+        """Where in the buffer an element is."""
+        start = b.to_index(self.table.at(b, (depth,)), signed=True)
+        return b.iadd(b.iadd(self.view.offset, free), start)
+
+
 class _Part:
     """What a tile multiplies: the operands, or copies of a block of them.
 
@@ -117,7 +130,11 @@ class Tiles:
 
     def _is_large(self) -> bool:
         size = self.depth * self.columns * self.dtype.itemsize
-        return self.rows >= 4 * self.k.vectors.tile_rows and size >= STRIP_FROM_BYTES
+        return (
+            not isinstance(self.rhs, Shifted)
+            and self.rows >= 4 * self.k.vectors.tile_rows
+            and size >= STRIP_FROM_BYTES
+        )
 
     def _blocks(self, batch: Index, height: int) -> None:
         """Block by block of depth and rows, added to a result that starts at zero."""
