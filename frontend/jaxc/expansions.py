@@ -400,3 +400,11 @@ def expand_scatter(
 
 
 EXPANSIONS["scatter"] = expand_scatter
+
+
+def expand_reshape(x: Any, *, dimensions: Any, new_sizes: Any, sharding: Any) -> Any:
+    """A reshape that reads its operand in another order of dimensions: that of `order="F"`."""
+    return lax.reshape(lax.transpose(x, dimensions), new_sizes)
+
+
+EXPANSIONS["reshape"] = expand_reshape

@@ -170,9 +170,10 @@ def _open(jaxpr: ClosedJaxpr | Jaxpr) -> tuple[Jaxpr, Sequence[Any]]:
 
 
 def _is_expanded(eqn: JaxprEqn) -> bool:
-    """A plain scatter is an op; one that combines by a function is a program."""
+    """Plain scatters and reshapes are ops; with a function or a permutation they are programs."""
     name = eqn.primitive.name
-    return name in EXPANSIONS and (name != "scatter" or eqn.params["update_jaxpr"] is not None)
+    special = {"scatter": "update_jaxpr", "reshape": "dimensions"}.get(name)
+    return name in EXPANSIONS and (special is None or eqn.params[special] is not None)
 
 
 def _expansion(eqn: JaxprEqn) -> ClosedJaxpr:

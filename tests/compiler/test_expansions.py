@@ -120,3 +120,10 @@ def test_empty_matrices():
     for got, wanted in zip(jaxc.jit(function)(a, b), function(a, b), strict=True):
         assert got.dtype == wanted.dtype
         close(got, wanted)
+
+
+def test_reshape_in_column_major_order():
+    x = matrix(2, 3, 4)
+    got = jaxc.jit(lambda x: (jnp.reshape(x, (4, 6), order="F"), jnp.ravel(x, order="F") + 1))(x)
+    np.testing.assert_array_equal(got[0], x.reshape(4, 6, order="F"))
+    np.testing.assert_array_equal(got[1], x.ravel(order="F") + 1)
