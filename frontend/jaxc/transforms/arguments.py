@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from jaxc import tree_util
 from jaxc.core.array import Array, as_array
-from jaxc.core.trace import get_aval
+from jaxc.core.trace import Tracer, get_aval
 from jaxc.transforms import ad
 from jaxc.transforms.signature import normalize_argnums
 from jaxc_compiler.opset.avals import float0
@@ -23,6 +24,22 @@ def concrete_leaf(x: Any) -> Any:
     if isinstance(x, Array):
         return x
     return as_array(x)
+
+
+def split_arrays(aux: Any) -> tuple[list[Any], Callable[[Any], Any]]:
+    """The arrays and tracers among the leaves of `aux`, and how to put others in their place.
+
+    Auxiliary results may hold anything; what is no array passes as it is.
+    """
+    leaves, tree = tree_util.tree_flatten(aux)
+    places = [i for i, x in enumerate(leaves) if isinstance(x, Tracer | Array)]
+
+    def rebuild(values: Any) -> Any:
+        for i, value in zip(places, values):
+            leaves[i] = value
+        return tree_util.tree_unflatten(tree, leaves)
+
+    return [leaves[i] for i in places], rebuild
 
 
 def check_callable(fun: Any) -> None:

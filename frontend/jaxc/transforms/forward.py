@@ -14,6 +14,7 @@ from jaxc.transforms.arguments import (
     check_primal,
     concrete_leaf,
     instantiate,
+    split_arrays,
     split_aux,
     wraps,
 )
@@ -67,17 +68,17 @@ def jvp(fun: Fun, primals: Any, tangents: Any, has_aux: bool = False) -> Any:
         if has_aux:
             result, aux = split_aux(result)
         leaves, out_tree = tree_util.tree_flatten(result)
-        aux_leaves, aux_tree = tree_util.tree_flatten(aux)
-        found[:] = [out_tree, aux_tree, len(leaves)]
-        return [x if isinstance(x, Tracer | Array) else as_array(x) for x in (*leaves, *aux_leaves)]
+        aux_arrays, rebuild = split_arrays(aux)
+        found[:] = [out_tree, rebuild, len(leaves)]
+        return [x if isinstance(x, Tracer | Array) else as_array(x) for x in (*leaves, *aux_arrays)]
 
     outs, outs_dot = jvp_flat(flat_fun, [p for p, _ in pairs], [t for _, t in pairs])
-    out_tree, aux_tree, n = found
+    out_tree, rebuild, n = found
     dots = [instantiate(t, get_aval(o)) for t, o in zip(outs_dot[:n], outs[:n])]
     value = tree_util.tree_unflatten(out_tree, outs[:n])
     tangent = tree_util.tree_unflatten(out_tree, dots)
     if has_aux:
-        return value, tangent, tree_util.tree_unflatten(aux_tree, outs[n:])
+        return value, tangent, rebuild(outs[n:])
     return value, tangent
 
 

@@ -49,7 +49,7 @@ def jacfwd(fun: Fun, argnums: Any = 0, has_aux: bool = False, holomorphic: bool 
         value, jac = out[0], out[1]
         for leaf in tree_util.tree_leaves(value):
             _check_jac_output("jacfwd", leaf, holomorphic)
-        result = tree_util.tree_map(lambda j: _unravel(example, j, -1), jac)
+        result = tree_util.tree_map(lambda y, j: _unravel(example, j, -1, y), value, jac)
         return (result, out[2]) if has_aux else result
 
     return jacobian
@@ -77,7 +77,7 @@ def jacrev(
         rows = vmap(pullback)(_basis(value))
         rows = rows[0] if isinstance(argnums, int) else tuple(rows)
         example = dynamic[0] if isinstance(argnums, int) else tuple(dynamic)
-        per_input = tree_util.tree_map(lambda r: _unravel(value, r, 0), rows)
+        per_input = tree_util.tree_map(lambda x, r: _unravel(value, r, 0, x), example, rows)
         result = tree_util.tree_transpose(
             tree_util.tree_structure(example), tree_util.tree_structure(value), per_input
         )
@@ -104,6 +104,14 @@ def hessian(fun: Fun, argnums: Any = 0, has_aux: bool = False, holomorphic: bool
 
 def _check_jac_input(name: str, leaf: Any, holomorphic: bool) -> None:
     check_input(name, leaf, holomorphic, False)
+    dtype = get_aval(leaf).dtype
+    if dtype.kind == "c" and not holomorphic:
+        raise TypeError(
+            f"{name} requires real-valued inputs (input dtype that is a sub-dtype of "
+            f"np.floating), but got {dtype.name}. For holomorphic differentiation, "
+            "pass holomorphic=True. For differentiation of non-holomorphic functions "
+            "involving complex inputs, use jax.jvp directly."
+        )
 
 
 def _check_jac_output(name: str, leaf: Any, holomorphic: bool) -> None:
@@ -148,8 +156,12 @@ def _convert(x: Any, dtype: Any) -> Any:
     )
 
 
-def _unravel(example: Any, x: Any, axis: int) -> Any:
-    """Split an axis of x by the leaves of `example` and give each part the leaf's shape."""
+def _unravel(example: Any, x: Any, axis: int, like: Any) -> Any:
+    """Split an axis of x by the leaves of `example` and give each part the leaf's shape.
+
+    The parts get the dtype and weak type of `like`.
+    """
+    x = _cast_like(x, get_aval(like))
     leaves, treedef = tree_util.tree_flatten(example)
     shape = get_aval(x).shape
     axis %= len(shape)
@@ -162,3 +174,14 @@ def _unravel(example: Any, x: Any, axis: int) -> Any:
             piece = primitive("reshape").bind(piece, new_sizes=new, dimensions=None, sharding=None)
         parts.append(piece)
     return tree_util.tree_unflatten(treedef, parts)
+
+
+def _cast_like(x: Any, like: Any) -> Any:
+    aval = get_aval(x)
+    if (aval.dtype, aval.weak_type) == (like.dtype, like.weak_type):
+        return x
+    if aval.dtype.kind == "c" and like.dtype.kind != "c":
+        x = primitive("real").bind(x)
+    return primitive("convert_element_type").bind(
+        x, new_dtype=like.dtype, weak_type=like.weak_type, sharding=None
+    )

@@ -19,6 +19,7 @@ from jaxc.transforms.arguments import (
     concrete_leaf,
     instantiate,
     partial_args,
+    split_arrays,
     split_aux,
     wraps,
 )
@@ -134,13 +135,6 @@ def check_input(name: str, leaf: Any, holomorphic: bool, allow_int: bool) -> Non
                 f"a sub-dtype of np.inexact), but got {dtype.name}. If you want to use "
                 "Boolean- or integer-valued inputs, use vjp or set allow_int to True."
             )
-    elif dtypes.issubdtype(dtype, np.complexfloating) and not holomorphic:
-        raise TypeError(
-            f"{name} requires real-valued inputs (input dtype that is a sub-dtype of "
-            f"np.floating), but got {dtype.name}. For holomorphic differentiation, "
-            "pass holomorphic=True. For differentiation of non-holomorphic functions "
-            "involving complex inputs, use jax.vjp directly."
-        )
 
 
 def check_output(name: str, x: Any, holomorphic: bool) -> None:
@@ -246,12 +240,12 @@ def vjp_of(fun: Fun, primals: Sequence[Any], has_aux: bool) -> tuple[Any, ...]:
         if has_aux:
             result, aux = split_aux(result)
         leaves, out_tree = tree_util.tree_flatten(result)
-        aux_leaves, aux_tree = tree_util.tree_flatten(aux)
-        found[:] = [out_tree, aux_tree]
+        aux_arrays, rebuild = split_arrays(aux)
+        found[:] = [out_tree, rebuild]
         n_main[:] = [len(leaves)]
         return [
             x if isinstance(x, Tracer | Array) else as_array(x)
-            for x in (*map(_valid_output, leaves), *aux_leaves)
+            for x in (*map(_valid_output, leaves), *aux_arrays)
         ]
 
     outs, linear = linearize_flat(flat_fun, flat)
@@ -263,7 +257,7 @@ def vjp_of(fun: Fun, primals: Sequence[Any], has_aux: bool) -> tuple[Any, ...]:
     pullback = VJP(linear, tree, found[0], in_avals)
     if not has_aux:
         return value, pullback
-    return value, pullback, tree_util.tree_unflatten(found[1], outs[n:])
+    return value, pullback, found[1](outs[n:])
 
 
 def _valid_output(x: Any) -> Any:

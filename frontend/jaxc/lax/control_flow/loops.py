@@ -72,7 +72,6 @@ def while_loop(cond_fun: Callable[..., Any], body_fun: Callable[..., Any], init_
         raise TypeError(
             describe_mismatch("body_fun output and input", tree, body_tree, before, body.out_avals)
         )
-    body = convert_outputs(body, before)
     outs = while_p.bind(
         *cond_consts,
         *body_consts,
