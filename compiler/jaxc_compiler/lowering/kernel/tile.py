@@ -20,7 +20,7 @@ STRIP_FROM_BYTES = 1 << 18  # from this size on columns are copied to stay in th
 # A large matrix goes in blocks: of the left operand a block stays in the second cache, of the
 # right one a strip in the first. Rows of the copy are this many bytes apart beyond their length,
 # since rows at a power of two share few places of a cache.
-BLOCK_DEPTH, BLOCK_ROWS, ROW_GAP_BYTES = 256, 192, 64
+BLOCK_DEPTH, BLOCK_ROWS, ROW_GAP_BYTES = 512, 128, 64
 
 
 class Operand:
@@ -144,28 +144,43 @@ class Tiles:
         rows = min(BLOCK_ROWS, self.rows)
         pitch = depths + ROW_GAP_BYTES // self.dtype.itemsize
         left = k.temporary(ShapedArray((rows, pitch), self.dtype))
-        right = k.temporary(ShapedArray((depths, strips[0][1]), self.dtype))
+        panel = k.temporary(ShapedArray((self.columns * depths,), self.dtype))
         with k.loops((self.rows, self.columns)) as (i, j):
             zero = b.constant(0, self.dtype)
             b.store(self.dtype, zero, self.dest.buffer.ref, (b.iadd(self._start(batch, i), j),))
-        with k.loops((-(-self.depth // depths), -(-self.rows // rows))) as (deep, low):
-            start, row = b.imul(deep, depths), b.imul(low, rows)
+        with k.loops((-(-self.depth // depths),)) as (deep,):
+            start = b.imul(deep, depths)
             count = (
                 depths if self.depth % depths == 0 else b.imin(depths, b.isub(self.depth, start))
             )
-            self._copy_rows(left, batch, row, start, count, min(rows, self.rows))
+            self._copy_columns(panel, batch, start, count, depths, strips)
+            with k.loops((-(-self.rows // rows),)) as (low,):
+                row = b.imul(low, rows)
+                self._copy_rows(left, batch, row, start, count, rows)
+                for begin, width, number in strips:
+                    with k.loops((number,)) as (i,):
+                        column = b.iadd(b.imul(i, width), begin)
+                        strip = View(panel.aval, panel.buffer, b.imul(column, depths))
+                        part = _Part(
+                            Operand(left, 0, pitch, 1), Operand(strip, 0, 1, width), batch, count,
+                            row, column,
+                        )  # fmt: skip
+                        self._block_rows(part, low, rows, height, column, width)
+
+    def _copy_columns(
+        self, panel: View, batch: Index, start: Index, count: Index, depths: int,
+        strips: Sequence[tuple[int, int, int]],
+    ) -> None:  # fmt: skip
+        """Copy some rows of the right operand, strip after strip; each row is read at once."""
+        b = self.b
+        with b.for_(0, count) as loop:
+            at = b.iadd(start, loop.index)
             for begin, width, number in strips:
-                with k.loops((number,)) as (i,):
-                    column = b.iadd(b.imul(i, width), begin)
-                    with b.for_(0, count) as loop, k.loops((width,)) as (within,):
-                        at = b.iadd(start, loop.index)
-                        value = self._load(self.rhs, batch, b.iadd(column, within), at)
-                        right.store_flat(b, b.iadd(b.imul(loop.index, width), within), value)
-                    part = _Part(
-                        Operand(left, 0, pitch, 1), Operand(right, 0, 1, width), batch, count,
-                        row, column,
-                    )  # fmt: skip
-                    self._block_rows(part, low, rows, height, column, width)
+                inside = b.iadd(b.imul(loop.index, width), begin * depths)
+                with self.k.loops((number, width)) as (i, within):
+                    column = b.iadd(b.iadd(b.imul(i, width), begin), within)
+                    place = b.iadd(b.iadd(b.imul(i, width * depths), inside), within)
+                    panel.store_flat(b, place, self._load(self.rhs, batch, column, at))
 
     def _copy_rows(
         self, left: View, batch: Index, row: Index, start: Index, count: Index, rows: int
