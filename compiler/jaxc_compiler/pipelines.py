@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from jaxc_compiler import iree, iree_quick, mlir, stages
-from jaxc_compiler.diagnostics import CompileError, from_mlir_error
+from jaxc_compiler.diagnostics import CompileError, Diagnostic, from_mlir_error
 from jaxc_compiler.dialects import kernel
 from jaxc_compiler.lowering.boundary import DONATED, lower_boundary
 from jaxc_compiler.lowering.kernel import lower_kernels
@@ -72,7 +72,11 @@ PIPELINES = {"cpu": CPU, "gpu": GPU}
 
 def lower_stablehlo(module: ir.Module, target: Target) -> None:
     """The optional lowering to StableHLO, loaded when it is asked for."""
-    lowering = importlib.import_module("jaxc_compiler.lowering.stablehlo")
+    try:
+        lowering = importlib.import_module("jaxc_compiler.lowering.stablehlo")
+    except ModuleNotFoundError as error:
+        message = f"the StableHLO lowering is not installed ({error})"
+        raise CompileError("stablehlo", [Diagnostic("error", message)]) from None
     lowering.lower_stablehlo(module, target)
 
 

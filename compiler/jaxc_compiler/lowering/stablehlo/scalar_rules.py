@@ -50,6 +50,8 @@ UNSIGNED = {
     "arith.divui": "divide", "arith.remui": "remainder", "arith.maxui": "maximum",
     "arith.minui": "minimum",
 }  # fmt: skip
+# What the element rules add and subtract to round (`MAGIC` there), in f64 and f32.
+ROUNDING = frozenset({1.5 * 2.0**52, 1.5 * 2.0**23})
 CASTS = frozenset(
     {
         "arith.extf",
@@ -84,7 +86,11 @@ class ArrayBuilder(ScalarBuilder):
         return self.number(type_, bool(value & 1) if bits == 1 else signed)
 
     def float_constant(self, type_: ir.Type, name: str, value: float) -> ir.Value:
-        return self.number(type_, value)
+        constant = self.number(type_, value)
+        if value not in ROUNDING:
+            return constant
+        # XLA would make (x + c) - c, which rounds to a whole number, x again.
+        return self.e.op("optimization_barrier", [constant.type], [constant]).result
 
     def index(self, value: Any) -> ir.Value:
         return self.number(self.index_type, value) if isinstance(value, int) else value
