@@ -41,11 +41,29 @@ from jaxc_compiler.opset.op import define
 # ---- kernels that are not one ufunc --------------------------------------------------------------
 
 
+def _with_infinities(x: Any, y: Any, out: np.ndarray) -> np.ndarray:
+    """A complex quotient with what C (annex G) says where NumPy's is NaN in both parts.
+
+    A number with an infinite part is infinite: finite / infinite = 0, infinite / finite = infinite.
+    """
+    lost = np.isnan(out.real) & np.isnan(out.imag)
+    to_zero = lost & np.isfinite(x) & np.isinf(y)
+    out = np.where(to_zero, out.dtype.type(0), out)
+    unit = [np.copysign(np.isinf(part).astype(part.dtype), part) for part in (x.real, x.imag)]
+    re = np.inf * (unit[0] * y.real + unit[1] * y.imag)
+    im = np.inf * (unit[1] * y.real - unit[0] * y.imag)
+    grows = lost & np.isinf(x) & np.isfinite(y)
+    np.copyto(out.real, re, where=grows, casting="same_kind")
+    np.copyto(out.imag, im, where=grows, casting="same_kind")
+    return out
+
+
 def div_numpy(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """True division of floats; integers truncate, x / 0 = -1 (all bits set), MIN / -1 = MIN."""
     kind = x.dtype.kind
     if kind not in "iu":
-        return np.asarray(np.true_divide(x, y))
+        out = np.asarray(np.true_divide(x, y))
+        return _with_infinities(x, y, out) if kind == "c" and np.isnan(out).any() else out
     divisor = np.where(y == 0, y.dtype.type(1), y)
     # Taking the remainder off first makes flooring and truncating agree.
     quotient = np.floor_divide(x - np.fmod(x, divisor), divisor)

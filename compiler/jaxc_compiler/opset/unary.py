@@ -62,6 +62,42 @@ def round_numpy(x: np.ndarray, *, rounding_method: RoundingMethod) -> np.ndarray
     return np.asarray(np.where(away, whole + one, np.copysign(whole, x)))
 
 
+def _repaired(kernel: Kernel, repair: Callable[[Any, np.ndarray], None]) -> Kernel:
+    """The kernel, with complex results where NumPy's infinities and NaNs are not JAX's set."""
+
+    def run(x: np.ndarray, **params: Any) -> np.ndarray:
+        if x.dtype.kind != "c":
+            return kernel(x, **params)
+        out = np.array(kernel(x, **params))
+        repair(x, out)
+        return out
+
+    return run
+
+
+def _repair_exp(x: Any, out: np.ndarray) -> None:
+    out[np.isinf(x.real) & ~np.isfinite(x.imag)] = complex(np.nan, np.nan)
+
+
+def _repair_expm1(x: Any, out: np.ndarray) -> None:
+    np.copyto(out.imag, x.imag, where=x.imag == 0)  # NumPy's is NaN when exp(re) is too large
+
+
+def _repair_log(x: Any, out: np.ndarray) -> None:
+    out[np.isnan(x)] = complex(np.nan, np.nan)
+
+
+def _repair_rsqrt(x: Any, out: np.ndarray) -> None:
+    out[np.isinf(x)] = 0
+    out[x == 0] = complex(np.inf, np.nan)
+
+
+def _repair_square(x: Any, out: np.ndarray) -> None:
+    # NumPy subtracts squares, which is NaN if the finite part's square overflows.
+    np.copyto(out.real, np.inf, where=np.isinf(x.real) & np.isfinite(x.imag))
+    np.copyto(out.real, -np.inf, where=np.isfinite(x.real) & np.isinf(x.imag))
+
+
 def logistic_numpy(x: np.ndarray, *, accuracy: Any = None) -> np.ndarray:
     if x.dtype.kind == "c" or x.dtype.itemsize >= 4:
         return np.asarray(np.reciprocal(1 + np.exp(-x)))
@@ -236,19 +272,27 @@ def _row(
 
 _row("neg", NUMBER, np.negative, ALL)
 _row("sign", NUMBER, sign_numpy, FLOATS + INTEGERS)
-_row("square", NUMBER, np.square, ALL)
+_row("square", NUMBER, _repaired(from_ufunc(np.square), _repair_square), ALL)
 _row("abs", SIGNED | INEXACT, np.absolute, BOTH + INTEGERS[:3], result_dtype=real_dtype)
 _row("floor", FLOAT, np.floor, FLOATS)
 _row("ceil", FLOAT, np.ceil, FLOATS)
 _row("is_finite", FLOAT, np.isfinite, FLOATS, result_dtype=bool_dtype)
 
-_row("exp", INEXACT, rounded(np.exp), BOTH, params=ACCURACY)
+_row("exp", INEXACT, _repaired(rounded(np.exp), _repair_exp), BOTH, params=ACCURACY)
 _row("exp2", INEXACT, np.exp2, BOTH, params=ACCURACY)
-_row("expm1", INEXACT, rounded(np.expm1), BOTH, params=ACCURACY)
-_row("log", INEXACT, rounded(np.log), BOTH, domain=(0.1, 9.0), params=ACCURACY)
+_row("expm1", INEXACT, _repaired(rounded(np.expm1), _repair_expm1), BOTH, params=ACCURACY)
+_row("log", INEXACT, _repaired(rounded(np.log), _repair_log), BOTH, domain=(0.1, 9.0),
+     params=ACCURACY)  # fmt: skip
 _row("log1p", INEXACT, log1p_numpy, BOTH, domain=(-0.8, 5.0), params=ACCURACY)
 _row("sqrt", INEXACT, np.sqrt, BOTH, domain=(0.05, 9.0), params=ACCURACY)
-_row("rsqrt", INEXACT, rsqrt_numpy, BOTH, domain=(0.1, 9.0), params=ACCURACY)
+_row(
+    "rsqrt",
+    INEXACT,
+    _repaired(rsqrt_numpy, _repair_rsqrt),
+    BOTH,
+    domain=(0.1, 9.0),
+    params=ACCURACY,
+)
 _row("cbrt", FLOAT, rounded(np.cbrt), FLOATS, domain=(0.1, 9.0), params=ACCURACY)
 _row("logistic", INEXACT, logistic_numpy, BOTH, params=ACCURACY)
 

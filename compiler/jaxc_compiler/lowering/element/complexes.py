@@ -94,7 +94,8 @@ def log(m: Any, z: Complex) -> Complex:
     near = m.b.all_of([m.gt(size, 0.7), m.lt(size, 1.4)])
     close = m.mul(real(m, "log1p", m.select(near, excess, 0.0)), 0.5)
     re = m.select(near, close, real(m, "log", size))
-    return Complex(re, real(m, "atan2", z.im, z.re))
+    angle = real(m, "atan2", z.im, z.re)
+    return Complex(m.select(m.isnan(angle), angle, re), angle)
 
 
 def log1p(m: Any, z: Complex) -> Complex:
@@ -113,7 +114,8 @@ def expm1(m: Any, z: Complex) -> Complex:
     cosine, sine = real(m, "cos", z.im), real(m, "sin", z.im)
     grown = real(m, "expm1", z.re)
     re = m.sub(m.mul(grown, cosine), m.mul(m.mul(half, half), 2.0))
-    return Complex(re, m.mul(m.add(grown, 1.0), sine))
+    im = m.mul(m.add(grown, 1.0), sine)
+    return Complex(re, m.select(m.eq(z.im, 0.0), z.im, im))  # inf * 0 would be NaN
 
 
 def sqrt(m: Any, z: Complex) -> Complex:
@@ -128,11 +130,15 @@ def sqrt(m: Any, z: Complex) -> Complex:
 
 
 def rsqrt(m: Any, z: Complex) -> Complex:
-    return reciprocal(m, sqrt(m, z))
+    value = reciprocal(m, sqrt(m, z))
+    size = m.max(m.abs(z.re), m.abs(z.im))
+    infinite = m.eq(size, float("inf"))
+    return Complex(m.select(infinite, 0.0, value.re), m.select(infinite, 0.0, value.im))
 
 
 def square(m: Any, z: Complex) -> Complex:
-    return mul(m, z, z)
+    re = m.mul(m.sub(z.re, z.im), m.add(z.re, z.im))
+    return Complex(re, m.mul(m.mul(z.re, z.im), 2.0))
 
 
 def sin(m: Any, z: Complex) -> Complex:
