@@ -4,6 +4,8 @@ interpreter and through IREE, and real JAX's StableHLO reads its text."""
 from __future__ import annotations
 
 import functools
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -17,7 +19,6 @@ from jaxc_compiler import driver, mlir
 from jaxc_compiler.diagnostics import CompileError
 from jaxc_compiler.lowering.stablehlo.base import LOWERINGS
 from jaxc_compiler.opset import book
-from jaxc_tools.dump import dump
 
 pytestmark = pytest.mark.compiler
 
@@ -67,8 +68,8 @@ NOT_IN_IREE = frozenset({"select_and_scatter_add"})
 
 
 def _bad_scatter(call):
-    """IREE's scatter writes foreign memory where StableHLO drops an update, and its compiler crashes
-    on windows of several rows."""
+    """IREE's scatter writes foreign memory where StableHLO drops an update, and its compiler
+    crashes on windows of several rows."""
     if not call.op.name.startswith("scatter"):
         return False
     numbers = call.params["dimension_numbers"]
@@ -203,6 +204,8 @@ def test_other_stages_do_not_load_it():
 def test_dump_command(tmp_path):
     file = tmp_path / "program.py"
     file.write_text("import jaxc.numpy as jnp\ndef f(x): return jnp.sin(x) + jnp.arange(3.0)\n")
-    text = dump(f"{file}:f", "f32[3]", "stablehlo", "cpu")
+    command = [sys.executable, "-m", "jaxc_tools", "dump", f"{file}:f", "--args", "f32[3]"]
+    found = subprocess.run([*command, "--stage", "stablehlo"], capture_output=True, text=True)
+    text = found.stdout
     assert "stablehlo.sine" in text
     assert "(%arg0: tensor<3xf32>) -> tensor<3xf32>" in text
