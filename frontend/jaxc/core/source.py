@@ -54,10 +54,7 @@ def is_internal(filename: str) -> bool:
     """Whether a file belongs to jaxc (or to the import machinery), not to the user."""
     known = _internal.get(filename)
     if known is None:
-        known = filename.startswith(_ROOTS) or filename.startswith("<frozen")
-        known = (
-            known or os.sep + "optree" + os.sep in filename or filename.endswith("contextlib.py")
-        )
+        known = filename.startswith((*_ROOTS, "<frozen")) or filename.endswith("contextlib.py")
         _internal[filename] = known
     return known
 
