@@ -166,7 +166,8 @@ def trim_zeros(filt: Any, trim: str = "fb", axis: Any = None) -> Any:
 def _conv(x: Any, y: Any, mode: str, op: str, precision: Any, preferred_element_type: Any) -> Any:
     if x.ndim != 1 or y.ndim != 1:
         raise ValueError(f"{op}() only support 1-dimensional inputs.")
-    x, y = (array_of(a) for a in promote_dtypes_inexact(x, y))
+    promote = promote_dtypes_inexact if preferred_element_type is None else promote_dtypes
+    x, y = (array_of(a) for a in promote(x, y))
     if len(x) == 0 or len(y) == 0:
         raise ValueError(f"{op}: inputs cannot be empty, got shapes {x.shape} and {y.shape}.")
     if op == "correlate":

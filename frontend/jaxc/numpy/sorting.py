@@ -64,7 +64,7 @@ def argsort(
     a, dimension = _flat(a, axis)
     index_dtype = dtypes.default_dtype(int) if dtype is None else np.dtype(dtype)
     index = lax.broadcasted_iota(index_dtype, a.shape, dimension)
-    if descending:
+    if descending and stable:
         a, index = lax.rev(a, (dimension,)), lax.rev(index, (dimension,))
     _, out = lax.sort((a, index), dimension=dimension, num_keys=1, is_stable=stable)
     return lax.rev(out, (dimension,)) if descending else out

@@ -137,7 +137,10 @@ def rsqrt(m: Any, z: Complex) -> Complex:
 
 
 def square(m: Any, z: Complex) -> Complex:
-    re = m.mul(m.sub(z.re, z.im), m.add(z.re, z.im))
+    """(a - b) (a + b) + 2 a b i; 0 on the diagonals, where the other factor may be infinite."""
+    difference, total = m.sub(z.re, z.im), m.add(z.re, z.im)
+    re = m.select(m.eq(total, 0.0), 0.0, m.mul(difference, total))
+    re = m.select(m.eq(difference, 0.0), 0.0, re)
     return Complex(re, m.mul(m.mul(z.re, z.im), 2.0))
 
 
