@@ -21,7 +21,7 @@ real = pytest.importorskip("jax")
 pytest.importorskip("jax.flatten_util")
 
 HERE = Path(__file__).parent / "cases"
-FILES = ("transformations", "arrays")
+FILES = ("transformations", "arrays", "algorithms")
 _NUMBER = re.compile(r"[-+]?(?:\d+\.\d*|\.\d+|\d+)(?:e[-+]?\d+)?")
 
 
