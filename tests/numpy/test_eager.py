@@ -55,3 +55,9 @@ def test_eager_shortcuts_equal_the_traced_operation(dtype: str) -> None:
             got = fun(x)
             assert got.dtype == want.dtype
             assert np.array_equal(np.asarray(got), np.asarray(want))
+
+
+def test_places_named_twice_in_a_table_of_indices_add_up():
+    x, index = np.zeros((3, 40, 5), np.float32), np.array([[0, 2, 0], [1, 2, 2]])
+    got = jnp.asarray(x).at[index].add(np.ones((2, 3, 40, 5), np.float32))
+    np.testing.assert_array_equal(np.asarray(got)[:, 0, 0], [2, 1, 3])

@@ -127,6 +127,10 @@ def _scatter(operand, indices, updates, combine, dimension_numbers, mode) -> np.
     if mode is not CLIP and not valid.all():
         index = [np.broadcast_to(i, (*valid.shape, *i.shape[batch_ndim:]))[valid] for i in index]
         values = values[valid]
+    elif batch_ndim > 1:  # one axis of windows, so that `combine` may go along it
+        index = [np.broadcast_to(i, (*valid.shape, *i.shape[batch_ndim:])) for i in index]
+        index = [i.reshape(-1, *i.shape[batch_ndim:]) for i in index]
+        values = values.reshape(-1, *values.shape[batch_ndim:])
     combine(target, tuple(index), values)
     return out
 
@@ -146,8 +150,9 @@ def _at_indices(out, places, values, axis, combine, mode) -> None:
         valid = (places >= 0) & (places <= last)
         if not valid.all():
             places, values = places[valid], values[valid]
-    if places.ndim == 0:
-        places, values = places.reshape(1), values[None]
+    if places.ndim != 1:
+        values = values.reshape(-1, *values.shape[places.ndim :])
+        places = places.reshape(-1)
     combine(out if axis == 0 else np.moveaxis(out, axis, 0), (places,), values)
 
 

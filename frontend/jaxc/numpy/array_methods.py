@@ -183,6 +183,8 @@ def _view(self: Any, dtype: Any = None, type: None = None) -> Any:
     if dtype is None:
         return self
     target = user_dtype(dtype, "view")
+    if target == self.dtype:
+        return self
     if self.ndim == 0 and target.itemsize != self.dtype.itemsize:
         raise ValueError("view() of a 0d array is only supported if the itemsize is unchanged.")
     old, new = self.dtype.itemsize * 8, target.itemsize * 8
