@@ -63,7 +63,8 @@ class BatchTracer(Tracer):
         return aval.update(shape=shape)
 
     def __repr__(self) -> str:
-        return f"VmapTracer(aval={self.aval.str_short()}, batched={get_aval(self.val).str_short()})"
+        batched = get_aval(self.val).str_short(short_dtypes=False)
+        return f"VmapTracer(aval={self.aval.str_short(short_dtypes=False)}, batched={batched})"
 
 
 class BatchTrace(Trace):

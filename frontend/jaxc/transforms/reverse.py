@@ -128,13 +128,12 @@ def check_input(name: str, leaf: Any, holomorphic: bool, allow_int: bool) -> Non
         )
     if dtypes.issubdtype(dtype, dtypes.extended):
         raise TypeError(f"{name} with input element type {dtype.name}")
-    if dtypes.issubdtype(dtype, np.integer) or dtype == np.bool_:
-        if not allow_int:
-            raise TypeError(
-                f"{name} requires real- or complex-valued inputs (input dtype that is "
-                f"a sub-dtype of np.inexact), but got {dtype.name}. If you want to use "
-                "Boolean- or integer-valued inputs, use vjp or set allow_int to True."
-            )
+    if (dtypes.issubdtype(dtype, np.integer) or dtype == np.bool_) and not allow_int:
+        raise TypeError(
+            f"{name} requires real- or complex-valued inputs (input dtype that is "
+            f"a sub-dtype of np.inexact), but got {dtype.name}. If you want to use "
+            "Boolean- or integer-valued inputs, use vjp or set allow_int to True."
+        )
 
 
 def check_output(name: str, x: Any, holomorphic: bool) -> None:

@@ -48,7 +48,7 @@ class JaxprTracer(Tracer):
         return self._trace.describe(self._var)  # type: ignore[attr-defined]
 
     def __repr__(self) -> str:
-        return f"JitTracer({self._aval.str_short()})"
+        return f"JitTracer({self._aval.str_short(short_dtypes=False)})"
 
 
 # primitive -> function(trace, args, params) that stages it in another way than one equation

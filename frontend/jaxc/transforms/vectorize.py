@@ -110,13 +110,17 @@ def vmap(
 
 def _flatten_axes(what: str, axes: Any, tree: Any) -> list[int | None]:
     try:
-        return tree_util.broadcast_prefix(axes, tree, is_leaf=lambda x: x is None)
+        dims = tree_util.broadcast_prefix(axes, tree, is_leaf=lambda x: x is None)
     except ValueError as err:
         raise ValueError(
             f"{what} specification must be a tree prefix of the corresponding value, "
             f"got specification {axes} for value tree "
             f"{tree_util.tree_structure(tree)}."
         ) from err
+    leaves = tree_util.tree_leaves(tree, is_leaf=lambda x: x is None)
+    if len(dims) != len(leaves):
+        return dims
+    return [d for d, leaf in zip(dims, leaves) if leaf is not None]  # a None holds no array
 
 
 def _mapped_size(fun: Fun, flat: Sequence[Any], dims: Sequence[Any], size: int | None) -> int:

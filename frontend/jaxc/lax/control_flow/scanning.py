@@ -171,7 +171,11 @@ def _python_scan(f: Any, carry: Any, xs: Any, tree: Any, length: int, reverse: b
     stacked = tree_util.tree_map(
         lambda *rows: wrap(
             np.stack([raw(r) for r in rows]),
-            get_aval(rows[0]).update(shape=(length, *get_aval(rows[0]).shape)),
+            ShapedArray(
+                (length, *get_aval(rows[0]).shape),
+                rows[0].dtype,
+                all(get_aval(r).weak_type for r in rows),
+            ),
         ),
         *tree_util.tree_map(as_array, ys),
     )
