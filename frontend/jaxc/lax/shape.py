@@ -188,7 +188,8 @@ def full(shape: Any, fill_value: Any, dtype: Any = None, *, sharding: Any = None
 
 def dtype(x: Any) -> Any:
     """The dtype of an array or scalar, or that a scalar type stands for."""
-    return dtypes.canonicalize_dtype(dtypes.dtype(x))
+    found = np.dtype(x) if isinstance(x, type) and issubclass(x, np.generic) else dtypes.dtype(x)
+    return dtypes.canonicalize_dtype(found)
 
 
 def empty(shape: Any, dtype: Any, *, out_sharding: Any = None) -> Any:
