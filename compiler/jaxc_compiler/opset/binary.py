@@ -41,7 +41,7 @@ from jaxc_compiler.opset.op import define
 # ---- kernels that are not one ufunc --------------------------------------------------------------
 
 
-def _with_infinities(x: Any, y: Any, out: np.ndarray) -> np.ndarray:
+def _with_infinities(x: Any, y: Any, out: Any) -> np.ndarray:
     """A complex quotient with what C (annex G) says where NumPy's is NaN in both parts.
 
     A number with an infinite part is infinite: finite / infinite = 0, infinite / finite = infinite.

@@ -75,11 +75,11 @@ def _repaired(kernel: Kernel, repair: Callable[[Any, np.ndarray], None]) -> Kern
     return run
 
 
-def _repair_exp(x: Any, out: np.ndarray) -> None:
+def _repair_exp(x: Any, out: Any) -> None:
     out[np.isinf(x.real) & ~np.isfinite(x.imag)] = complex(np.nan, np.nan)
 
 
-def _repair_expm1(x: Any, out: np.ndarray) -> None:
+def _repair_expm1(x: Any, out: Any) -> None:
     np.copyto(out.imag, x.imag, where=x.imag == 0)  # NumPy's is NaN when exp(re) is too large
 
 
@@ -92,12 +92,12 @@ def _repair_rsqrt(x: Any, out: np.ndarray) -> None:
     out[x == 0] = complex(np.inf, np.nan)
 
 
-def square_numpy(x: np.ndarray) -> np.ndarray:
+def square_numpy(x: Any) -> np.ndarray:
     if x.dtype.kind != "c":
         return np.asarray(np.square(x))
     # NumPy subtracts squares, which may both overflow.
     difference, total = x.real - x.imag, x.real + x.imag
-    out = np.empty_like(x)
+    out: Any = np.empty_like(x)
     out.real = np.where((difference == 0) | (total == 0), 0, difference * total)
     out.imag = 2 * (x.real * x.imag)
     return out

@@ -32,7 +32,7 @@ def logsumexp(
 
     >>> import jaxc as jax
     >>> float(jax.scipy.special.logsumexp(jax.numpy.array([1000.0, 1000.0])))
-    1000.693115234375
+    1000.6931762695312
     """
     check_arraylike("logsumexp", a, *([] if b is None else [b]))
     if where is not None:

@@ -58,7 +58,7 @@ def scan(
       >>> import jaxc.numpy as jnp
       >>> from jaxc import lax
       >>> lax.scan(lambda total, x: (total + x, total), 0, jnp.arange(4))
-      (Array(6, dtype=int32), Array([0, 0, 1, 3], dtype=int32))
+      (Array(6, dtype=int32), Array([0, 0, 1, 3], dtype=int32, weak_type=True))
     """
     if not callable(f):
         raise TypeError("lax.scan: f argument should be a callable.")
