@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 
+import pytest
+
 import jaxc as jax
 import jaxc.numpy as jnp
-import pytest
 
 pytestmark = pytest.mark.compiler
 
