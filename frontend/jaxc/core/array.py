@@ -352,16 +352,6 @@ def raw(x: Any) -> np.ndarray:
     return np.asarray(x, dtype=get_aval(x).dtype)
 
 
-def from_numpy(value: Any, weak_type: bool = False) -> Array:
-    """An Array of a NumPy value with its canonical dtype. The storage is shared: pass a copy if
-    the caller may write it."""
-    value = np.asarray(value)
-    found = dtypes.canonicalize_dtype(value.dtype)
-    if found != value.dtype:
-        value = value.astype(found)
-    return Array(value, ShapedArray(value.shape, found, weak_type))
-
-
 def as_array(x: Any) -> Array:
     """Any concrete array-like or Python scalar as an Array (NumPy inputs are copied)."""
     if type(x) is Array:

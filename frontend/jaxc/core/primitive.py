@@ -57,7 +57,7 @@ class Primitive:
       name: as printed in jaxprs.
       op: the op book's entry.
       multiple_results: whether `bind` takes and returns lists of results.
-      call_like: control flow and calls override `impl` (they run jaxprs, not a kernel).
+      impl: runs it at once; calls and control flow set their own, which run jaxprs.
     """
 
     __slots__ = (
@@ -67,7 +67,6 @@ class Primitive:
         "multiple_results",
         "name",
         "op",
-        "skip_canonicalization",
     )
 
     def __init__(self, op: Op):

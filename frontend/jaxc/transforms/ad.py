@@ -117,16 +117,6 @@ def add_tangents(x: Any, y: Any) -> Any:
     return primitive("add_any").bind(x, y)
 
 
-add_jaxvals = add_tangents
-
-
-def recast_to_float0(primal: Any, tangent: Any) -> Any:
-    """A Zero of dtype float0 for the tangent of a non-differentiable primal."""
-    if get_aval(primal).dtype != float0 and tangent_aval(get_aval(primal)).dtype == float0:
-        return Zero(tangent_aval(get_aval(primal)))
-    return tangent
-
-
 # ---- ways to state rules ------------------------------------------------------------------------
 
 
@@ -167,11 +157,6 @@ def _sum(terms: list[Any], out: Any) -> Any:
     for term in terms:
         total = add_tangents(total, term)
     return total
-
-
-def deflinear(prim: Primitive, transpose: Callable[..., Any]) -> None:
-    """A primitive linear in all operands; `transpose(ct, **params) -> list` of cotangents."""
-    deflinear2(prim, lambda ct, *_, **params: transpose(ct, **params))
 
 
 def deflinear2(prim: Primitive, transpose: Callable[..., Any]) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from jaxc.core.array import Array
 from jaxc.core.jaxpr import ClosedJaxpr, DropVar, Jaxpr, JaxprEqn, Literal, eval_jaxpr
 from jaxc.core.trace import Trace, current_trace, get_aval, set_current_trace
 from jaxc.transforms.staging import JaxprTrace, JaxprTracer, trace_to_jaxpr
@@ -189,7 +188,3 @@ def merge(choice: Sequence[bool], if_false: Sequence[Any], if_true: Sequence[Any
 def partition(choice: Sequence[bool], xs: Sequence[Any]) -> tuple[list[Any], list[Any]]:
     """(where false, where true)."""
     return [x for x, c in zip(xs, choice) if not c], [x for x, c in zip(xs, choice) if c]
-
-
-def is_concrete_array(x: Any) -> bool:
-    return type(x) is Array
