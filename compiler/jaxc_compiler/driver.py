@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -21,8 +21,7 @@ from jaxc_compiler.targets import Target
 
 if TYPE_CHECKING:
     from jaxc_compiler.mlir import ir
-
-Dump = Callable[[str, str], None]  # (stage, text)
+    from jaxc_compiler.pipelines import Instrument
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ def compile(
     target: Target | None = None,
     *,
     donated: Sequence[bool] | None = None,
-    dump: Dump | None = None,
+    instruments: Iterable[Instrument] = (),
 ) -> Artifact:
     """Compile a `lax` module. The module is consumed: it is lowered in place.
 
@@ -52,7 +51,7 @@ def compile(
       target: default is this machine's CPU.
       donated: for each argument, whether its buffer may be overwritten; default is what the
         module's `jaxc.donated` attributes say.
-      dump: called with the name and the text of every stage.
+      instruments: what watches the passes.
 
     Raises:
       CompileError: naming the user's line.
@@ -62,7 +61,7 @@ def compile(
     target = target or targets.get("cpu")
     if donated is not None:
         pipelines.mark_donated(module, donated)
-    return Artifact(pipelines.run(module, target, dump), target)
+    return Artifact(pipelines.run(module, target, instruments), target)
 
 
 def dump_stages(

@@ -1,14 +1,14 @@
 """What runs, in order, for each kind of target: flat lists of passes, a check after each stage.
 
-A pass is a function `(module, target) -> None` that changes the module in place. Imports passes and
-lowerings; only the driver imports it.
+A pass is a function `(module, target) -> None` that changes the module in place; its name is the
+function's. Whoever wants to watch (dumps, timing, checks of a pass under test) is an `Instrument`.
+Imports passes and lowerings; only the driver and the tools import it.
 """
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
 
 from jaxc_compiler import iree, iree_quick, mlir, stages
 from jaxc_compiler.diagnostics import CompileError, Diagnostic, from_mlir_error
@@ -28,6 +28,29 @@ from jaxc_compiler.targets import Target
 Pass = Callable[[ir.Module, Target], None]
 # Each stage: the passes that lead to it, and what is legal when they are done.
 Pipeline = tuple[tuple[Stage, tuple[Pass, ...]], ...]
+
+
+class Instrument:
+    """Watches a pipeline; all its methods may be overridden and do nothing here."""
+
+    def before_pass(self, name: str, stage: Stage, module: ir.Module) -> None:
+        """Called before each pass; `stage` is the one it leads to."""
+
+    def after_pass(self, name: str, stage: Stage, module: ir.Module) -> None:
+        """Called after each pass that did not raise."""
+
+    def after_stage(self, stage: Stage, module: ir.Module) -> None:
+        """Called when a stage's passes ran and what they left is legal there."""
+
+
+class StageTexts(Instrument):
+    """Keeps the text of every stage, by name."""
+
+    def __init__(self) -> None:
+        self.texts: dict[str, str] = {}
+
+    def after_stage(self, stage: Stage, module: ir.Module) -> None:
+        self.texts.setdefault(stage.name, module.operation.get_asm())
 
 
 def merge_equal_ops(module: ir.Module, target: Target) -> None:
@@ -96,9 +119,9 @@ def mark_donated(module: ir.Module, donated: Sequence[bool]) -> None:
                 op.operation.attributes["arg_attrs"] = ir.ArrayAttr.get(marks)
 
 
-def run(module: ir.Module, target: Target, dump: Any = None) -> bytes:
+def run(module: ir.Module, target: Target, instruments: Iterable[Instrument] = ()) -> bytes:
     """Lower a `lax` module and let IREE compile it; returns the `.vmfb`."""
-    code = lower(module, target, dump)
+    code = lower(module, target, instruments)
     with mlir.LOCK:
         kernels_only = target.name == "cpu" and _is_kernels_only(module)
     if kernels_only:
@@ -117,25 +140,40 @@ def _is_kernels_only(module: ir.Module) -> bool:
 
 
 def lower(
-    module: ir.Module, target: Target, dump: Any = None, pipeline: Pipeline | None = None
+    module: ir.Module,
+    target: Target,
+    instruments: Iterable[Instrument] = (),
+    pipeline: Pipeline | None = None,
 ) -> bytes:
     """Run our own passes; returns the bytecode that IREE reads."""
+    watching = tuple(instruments)
     with mlir.LOCK, mlir.CONTEXT, ir.Location.unknown():
         kernel.load()
         for stage, passes in PIPELINES[target.backend] if pipeline is None else pipeline:
             for run_pass in passes:
-                _run_pass(run_pass, module, target, stage)
+                _run_pass(run_pass, module, target, stage, watching)
             stages.check(module, stage)
-            if dump is not None:
-                dump(stage.name, module.operation.get_asm())
+            for instrument in watching:
+                instrument.after_stage(stage, module)
         return mlir.to_bytecode(module)
 
 
-def _run_pass(run_pass: Pass, module: ir.Module, target: Target, stage: Stage) -> None:
+def _run_pass(
+    run_pass: Pass,
+    module: ir.Module,
+    target: Target,
+    stage: Stage,
+    instruments: tuple[Instrument, ...],
+) -> None:
+    name = run_pass.__name__
+    for instrument in instruments:
+        instrument.before_pass(name, stage, module)
     try:
         run_pass(module, target)
     except ir.MLIRError as error:
         raise from_mlir_error(stage.name, error) from None
+    for instrument in instruments:
+        instrument.after_pass(name, stage, module)
 
 
 def dump(module: ir.Module, target: Target, until: str | None = None) -> dict[str, str]:
@@ -154,7 +192,9 @@ def dump(module: ir.Module, target: Target, until: str | None = None) -> dict[st
         pipeline = pipeline[: names.index(until) + 1]
     code = b""
     if until != current:
-        code = lower(module, target, lambda stage, text: texts.setdefault(stage, text), pipeline)
+        seen = StageTexts()
+        code = lower(module, target, [seen], pipeline)
+        texts |= {stage: t for stage, t in seen.texts.items() if stage not in texts}
     if until in texts:
         return texts
     texts["iree"] = iree.dump_phases(code, target.flags, ("executable-targets",)).popitem()[1]
@@ -164,9 +204,9 @@ def dump(module: ir.Module, target: Target, until: str | None = None) -> dict[st
 
 
 def _dump_stablehlo(module: ir.Module, target: Target) -> dict[str, str]:
-    texts: dict[str, str] = {}
-    lower(module, target, texts.__setitem__, STABLEHLO)
-    return texts
+    seen = StageTexts()
+    lower(module, target, [seen], STABLEHLO)
+    return seen.texts
 
 
 def _remaining(module: ir.Module, target: Target) -> tuple[str, Pipeline]:

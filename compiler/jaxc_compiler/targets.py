@@ -1,6 +1,7 @@
-"""The targets as data: which IREE flags each is compiled with.
+"""The targets as data: their names, the chips IREE compiles for, the flags, the runtime's driver.
 
-Imports nothing of ours; knows no pass.
+A target is written `name` or `name:chip`: `cpu`, `cpu:riscv64`, `cpu:arm64-apple-ios:apple-a14`,
+`cuda:sm_89`, `vulkan:adreno`, `tpu:v5e:2x2`. Imports nothing of ours; knows no pass.
 """
 
 from __future__ import annotations
@@ -39,6 +40,57 @@ _QUICK = (
     "--iree-vm-bytecode-module-strip-source-map=true",
 )
 
+# CPU chips of other machines: a triple, the CPU, its features and its calling convention.
+# Any other `triple[:cpu]` that LLVM knows is accepted too.
+_CPU_CHIPS = {
+    "x86-64": ("x86_64-linux-gnu", "x86-64"),
+    "x86-64-v3": ("x86_64-linux-gnu", "x86-64-v3"),
+    "x86-64-v4": ("x86_64-linux-gnu", "x86-64-v4"),
+    "aarch64": ("aarch64-linux-gnu", "generic"),
+    "aarch64-android": ("aarch64-linux-android29", "generic"),
+    "apple-m1": ("arm64-apple-darwin", "apple-m1"),
+    # Without the features IREE's linker misses the software float functions.
+    "riscv64": ("riscv64-linux-gnu", "generic-rv64", "+m,+a,+f,+d,+c", "lp64d"),
+    "riscv64-v": ("riscv64-linux-gnu", "generic-rv64", "+m,+a,+f,+d,+c,+v", "lp64d"),
+}
+
+
+@dataclass(frozen=True)
+class _Gpu:
+    """A GPU target: IREE's device, the flag that names the chip, the chips and the default."""
+
+    device: str
+    chip_flag: str
+    chips: tuple[str, ...]
+    # Chips that IREE has no name for, and the one whose programs run on them.
+    stand_ins: tuple[tuple[str, str], ...] = ()
+
+
+_GPUS = {
+    "cuda": _Gpu(
+        "cuda", "--iree-cuda-target",
+        ("sm_80", "sm_86", "sm_87", "sm_89", "sm_120"),
+        # IREE 3.13 compiles for no sm_90 and sm_100: the PTX of sm_89 runs there.
+        (("sm_90", "sm_89"), ("sm_90a", "sm_89"), ("sm_100", "sm_89"), ("a100", "sm_80"),
+         ("h100", "sm_89"), ("h200", "sm_89"), ("b200", "sm_89")),
+    ),
+    "vulkan": _Gpu(
+        "vulkan", "--iree-vulkan-target",
+        ("llvmpipe", "vp_android_baseline_2022", "adreno", "valhall4", "turing", "ampere", "ada",
+         "rdna2", "rdna3", "rdna4"),
+    ),
+    "rocm": _Gpu(
+        "hip", "--iree-rocm-target",
+        ("gfx1100", "gfx90a", "gfx942", "gfx1201"),
+        (("mi250x", "gfx90a"), ("mi300x", "gfx942")),
+    ),
+    "metal": _Gpu("metal", "", ("apple",)),
+}  # fmt: skip
+
+NAMES = ("cpu", *_GPUS)
+# The runtime's device driver for each target. `local-sync` runs on the calling thread.
+_DRIVERS = {"cpu": "local-sync", "rocm": "hip"}
+
 
 @dataclass(frozen=True)
 class Target:
@@ -49,49 +101,96 @@ class Target:
       backend: the family that decides which lowering is used: `cpu` or `gpu`.
       flags: IREE's, in order.
       portable: whether the artifact may run on a machine other than this one.
+      chip: the model it is compiled for: `host`, `riscv64`, `sm_80`, `llvmpipe`, ...
     """
 
     name: str
     backend: str
     flags: tuple[str, ...] = field(default=())
     portable: bool = False
+    chip: str = ""
+
+    @property
+    def driver(self) -> str:
+        """The runtime's device driver that runs its programs."""
+        return _DRIVERS.get(self.name, self.name)
+
+    def __str__(self) -> str:
+        return f"{self.name}:{self.chip}" if self.chip else self.name
 
 
-def get(name: str = "cpu", *, portable: bool = False, chip: str | None = None) -> Target:
-    """The target of a name.
+def get(spec: str = "cpu", *, portable: bool = False) -> Target:
+    """The target of a `name` or `name:chip`.
 
     Args:
-      name: `cpu`, `cuda`, `vulkan`, `rocm` or `metal`.
+      spec: `cpu`, `cuda:sm_89`, `cpu:riscv64`, ...; `chips(name)` lists the chips. For the CPU also
+        `cpu:host` (the default), `cpu:generic` and `cpu:TRIPLE[:CPU]`.
       portable: for the CPU, use IREE's embedded linker and no host library, so that the artifact
         loads anywhere; `jit` prefers the system's linker, which is faster.
-      chip: the CPU or GPU to compile for (`host`, `generic`, `sm_80`, `gfx1100`, `rdna3`, ...).
 
     Raises:
-      ValueError: for an unknown name.
+      ValueError: for an unknown name or chip.
 
     Example:
-      >>> get("cuda").backend
-      'gpu'
+      >>> target = get("cuda:h100")
+      >>> target.backend, target.chip, target.flags[-1]
+      ('gpu', 'h100', '--iree-cuda-target=sm_89')
+    """
+    name, _, chip = spec.partition(":")
+    if name == "cpu":
+        return _cpu(chip or "host", portable)
+    if name not in _GPUS:
+        raise ValueError(f"unknown target {name!r}: one of {', '.join(NAMES)}")
+    return _gpu(name, chip or _GPUS[name].chips[0])
+
+
+def chips(name: str) -> tuple[str, ...]:
+    """The chips of a target that have a name here, the default first.
+
+    >>> chips("rocm")
+    ('gfx1100', 'gfx90a', 'gfx942', 'gfx1201', 'mi250x', 'mi300x')
     """
     if name == "cpu":
-        linking = () if portable else _system_linker()
-        cpu = f"--iree-llvmcpu-target-cpu={chip or 'host'}"
-        return Target("cpu", "cpu", (*_COMMON, *_CPU, cpu, *linking, *_QUICK), portable)
-    if name not in _GPU_CHIPS:
-        raise ValueError(f"unknown target {name!r}: one of cpu, {', '.join(_GPU_CHIPS)}")
-    device, chip_flag, default = _GPU_CHIPS[name]
-    flags = [f"--iree-hal-target-device={device}"]
-    flags += [f"{chip_flag}={chip or default}"] if chip_flag else []
-    return Target(name, "gpu", (*_COMMON, *flags), True)
+        return ("host", "generic", *_CPU_CHIPS)
+    gpu = _GPUS[name]
+    return (*gpu.chips, *dict(gpu.stand_ins))
 
 
-# sm_89 also runs on later chips, whose own names IREE 3.13 cannot compile for.
-_GPU_CHIPS = {
-    "cuda": ("cuda", "--iree-cuda-target", "sm_80"),
-    "vulkan": ("vulkan", "--iree-vulkan-target", "llvmpipe"),
-    "rocm": ("hip", "--iree-rocm-target", "gfx1100"),
-    "metal": ("metal", "", ""),
-}
+def _cpu(chip: str, portable: bool) -> Target:
+    if chip in ("host", "generic"):
+        model = (f"--iree-llvmcpu-target-cpu={chip}",)
+        portable = portable or chip != "host"
+    else:
+        portable = True
+        model = _cpu_model(chip)
+    linking = () if portable else _system_linker()
+    return Target("cpu", "cpu", (*_COMMON, *_CPU, *model, *linking, *_QUICK), portable, chip)
+
+
+def _cpu_model(chip: str) -> tuple[str, ...]:
+    triple, *rest = _CPU_CHIPS.get(chip) or _split_triple(chip)
+    names = ("cpu", "cpu-features", "abi")
+    settings = [f"--iree-llvmcpu-target-{name}={value}" for name, value in zip(names, rest)]
+    return (f"--iree-llvmcpu-target-triple={triple}", *settings)
+
+
+def _split_triple(chip: str) -> tuple[str, str]:
+    triple, _, cpu = chip.partition(":")
+    if "-" not in triple:
+        known = ", ".join(chips("cpu"))
+        raise ValueError(f"unknown chip {chip!r} of target cpu: one of {known}, or triple[:cpu]")
+    return triple, cpu or "generic"
+
+
+def _gpu(name: str, chip: str) -> Target:
+    """An unknown Vulkan chip would end the process inside IREE, so it is looked up here."""
+    gpu = _GPUS[name]
+    if chip not in chips(name):
+        raise ValueError(f"unknown chip {chip!r} of target {name}: one of {', '.join(chips(name))}")
+    flags = [f"--iree-hal-target-device={gpu.device}"]
+    if gpu.chip_flag:
+        flags.append(f"{gpu.chip_flag}={dict(gpu.stand_ins).get(chip, chip)}")
+    return Target(name, "gpu", (*_COMMON, *flags), True, chip)
 
 
 @cache

@@ -1,4 +1,4 @@
 """The `jaxc` command: run scripts and programs, look at every stage of the IR, compile, manage.
 
-`cli` declares the commands; each has a module of its own that does the work.
+`commands` declares them, one a file; the modules beside it do the work.
 """

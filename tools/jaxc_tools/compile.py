@@ -19,8 +19,6 @@ from jaxc_tools.errors import UsageError
 from jaxc_tools.loading import load_function, user_error
 from jaxc_tools.specs import ArgSpec, parse_args
 
-# The runtime's device driver for each target. `local-sync` runs on the calling thread.
-_DRIVERS = {"cpu": "local-sync", "rocm": "hip"}
 _VERSIONS = ("jaxc", "iree-base-compiler", "torch-mlir")
 
 
@@ -35,7 +33,6 @@ def compile_function(
     arguments: Sequence[Any],
     path: str | os.PathLike,
     target: str = "cpu",
-    chip: str | None = None,
 ) -> Metadata:
     """Compile a function and write it, with its constants and its signature, as one file.
 
@@ -44,8 +41,8 @@ def compile_function(
         arguments: its positional arguments, or `ArgSpec`s and other things with a shape and a
             dtype in their place. Only shapes and dtypes are used.
         path: where the `.vmfb` goes.
-        target: a target of `jaxc_compiler.targets`.
-        chip: the CPU or GPU model; this machine's CPU if not given, `generic` for any.
+        target: `name` or `name:chip` of `jaxc_compiler.targets`: this machine's CPU if not given,
+            `cpu:generic` for any.
 
     Returns:
         The metadata in the file; `jaxc_runtime.load(path)` gives the callable.
@@ -60,12 +57,12 @@ def compile_function(
     closed, out_shapes = trace(fn, arguments)
     closed = physicalize(closed)
     name = getattr(fn, "__name__", "function")
-    compile_for = targets.get(target, portable=True, chip=chip)
+    compile_for = targets.get(target, portable=True)
     compiled = driver.compile(lower_jaxpr(closed, name, embed_constants=True), compile_for)
     metadata = Metadata(
         name=name,
-        target=target,
-        driver=_DRIVERS.get(target, target),
+        target=str(compile_for),
+        driver=compile_for.driver,
         inputs=_array_specs(closed.in_avals),
         outputs=_array_specs(closed.out_avals),
         in_structure=_structure(arguments),
@@ -76,10 +73,10 @@ def compile_function(
     return metadata
 
 
-def target_named(name: str, chip: str | None = None) -> targets.Target:
+def target_named(spec: str) -> targets.Target:
     """The target a user named, or a `UsageError`."""
     try:
-        return targets.get(name, portable=True, chip=chip)
+        return targets.get(spec, portable=True)
     except ValueError as error:
         raise UsageError(str(error)) from None
 
@@ -103,30 +100,27 @@ def _shape_of(value: Any) -> Any:
     return value
 
 
-def compile_reference(
-    source: str, arguments: str, output: str, target: str, chip: str | None = None
-) -> Metadata:
+def compile_reference(source: str, arguments: str, output: str, target: str) -> Metadata:
     """`compile_function` for what a user typed.
 
     Args:
         source: `file.py:function`.
         arguments: shapes of its arguments (see `specs.parse_args`).
         output: the file to write.
-        target: a target's name.
-        chip: the CPU or GPU model.
+        target: a target's `name` or `name:chip`.
 
     Raises:
         UsageError: unknown names, wrong shapes, unreadable or unwritable files.
     """
     function = load_function(source)
     specs = parse_args(arguments)
-    target_named(target, chip)
+    target_named(target)
     try:
         trace(function, specs)
     except Exception as error:  # whatever the user's function raises is one line for the user
         raise user_error(error, source.rpartition(":")[0]) from None
     try:
-        return compile_function(function, specs, output, target, chip)
+        return compile_function(function, specs, output, target)
     except OSError as error:
         raise UsageError(f"cannot write {output}: {error.strerror}") from None
     except (CompileError, NotImplementedError, TypeError) as error:

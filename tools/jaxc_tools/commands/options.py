@@ -1,0 +1,14 @@
+"""Options that several commands take, stated once."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+Arguments = Annotated[
+    str, typer.Option("--args", help='Shapes of its arguments: "f32[8,3], i32[]".')
+]
+Target = Annotated[
+    str, typer.Option("--target", help="cpu, cuda, vulkan, rocm, metal; with a chip: cuda:sm_89.")
+]
