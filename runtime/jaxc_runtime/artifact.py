@@ -21,7 +21,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from jaxc_runtime import buffer, device, executable, structure
+from jaxc_runtime import buffer, device, executable, platforms, structure
 from jaxc_runtime.errors import ArtifactError
 
 _MAGIC = b"JAXCPRG1"
@@ -170,16 +170,40 @@ def load(path: str | os.PathLike, driver: str | None = None) -> Program:
         driver: a device driver to use instead of the one the program names.
 
     Raises:
-        ArtifactError: not a program, cut off or damaged.
+        ArtifactError: not a program, cut off, damaged, or made for another chip.
         DeviceError: the device it wants is not there.
         OSError: the path cannot be read.
     """
     try:
         program, metadata = unpack(Path(path).read_bytes())
+        on = device.get(driver or metadata.driver)
+        check_target(metadata.target, on)
     except ArtifactError as error:
         raise ArtifactError(f"{os.fspath(path)}: {error}") from None
-    on = device.get(driver or metadata.driver)
     return Program(executable.load(program, on, function=metadata.function), metadata)
+
+
+def check_target(target: str, on: device.Device) -> None:
+    """Refuse a program for another driver, or for another chip where that gives wrong values.
+
+    Args:
+        target: `name` or `name:chip` of the program's metadata.
+        on: the device it is about to be loaded on.
+
+    Raises:
+        ArtifactError: the program would not load there, or would compute something else.
+        DeviceError: the device is a Vulkan device of an unknown chip.
+    """
+    name, _, chip = target.partition(":")
+    driver = on.driver.partition("://")[0]
+    if (name == "vulkan") != (driver == "vulkan"):
+        raise ArtifactError(f"made for {target}, cannot run on {on.driver}")
+    here = platforms.chip_of(on.driver)
+    if here is not None and chip and chip != here:
+        raise ArtifactError(
+            f"made for {target}, the device is {name}:{here}: results could be wrong; compile it "
+            f"with --target {name}:{here}"
+        )
 
 
 def as_array(value: Any, spec: ArraySpec, path: str) -> np.ndarray:

@@ -15,7 +15,7 @@ from typing import Any
 
 import ml_dtypes
 import numpy as np
-from iree.runtime import BufferUsage, DeviceArray, HalBufferView, HalElementType, MemoryType
+from iree.runtime import BufferUsage, HalBufferView, HalElementType, HalFence, MemoryType
 
 from jaxc_runtime.device import Device, get
 
@@ -30,6 +30,7 @@ _HOST_MEMORY = int(MemoryType.HOST_LOCAL | MemoryType.DEVICE_VISIBLE)
 _DEVICE_MEMORY = int(MemoryType.DEVICE_LOCAL)
 _HOST_USAGE = int(BufferUsage.DEFAULT | BufferUsage.MAPPING)
 _DEVICE_USAGE = int(BufferUsage.DEFAULT)
+_STAGING_USAGE = int(BufferUsage.TRANSFER_TARGET | BufferUsage.MAPPING_SCOPED)
 
 _ELEMENT_TYPES: dict[np.dtype, HalElementType] = {
     np.dtype(key): value
@@ -136,10 +137,27 @@ def to_numpy(
     `int32`.
     """
     if device is not None and not device.is_host:
-        array = np.array(DeviceArray(device.hal, buffer).to_host())  # a copy: it ends in asarray()
-        return array if array.dtype == dtype else array.view(dtype)
+        return _staged(buffer, shape, dtype, device)
     mapping: Any = buffer.map()  # has the buffer protocol
     return np.ndarray(shape, dtype, mapping)
+
+
+def _staged(
+    buffer: HalBufferView, shape: tuple[int, ...], dtype: np.dtype, device: Device
+) -> np.ndarray:
+    """Copy out through a buffer the host can map: importing host memory fails on some drivers."""
+    source = buffer.get_buffer()
+    size = source.byte_length()
+    if not size:
+        return np.empty(shape, dtype)
+    target = device.hal.allocator.allocate_buffer(_HOST_MEMORY, _STAGING_USAGE, size)
+    semaphore = device.hal.create_semaphore(0)
+    arrived = HalFence.create_at(semaphore, 1)
+    device.hal.queue_copy(source, target, HalFence.create_at(semaphore, 0), arrived)
+    arrived.wait()
+    mapping: Any = target.map()
+    # Mapped memory may be uncached, and is scarce: it is read once.
+    return np.array(np.ndarray(shape, dtype, mapping))
 
 
 def _aligned_copy(array: np.ndarray) -> np.ndarray:

@@ -19,15 +19,16 @@ _OFF = frozenset({"0", "false", "off", "no"})
 
 @dataclass(frozen=True)
 class RuntimeConfig:
-    """Where compiled programs are kept between processes, and how much of them."""
+    """Where compiled programs are kept and how many; the chip of a Vulkan device no table knows."""
 
     cache_dir: Path
     cache_enabled: bool = True
     cache_max_bytes: int = DEFAULT_CACHE_BYTES
+    vulkan_chip: str = ""
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> RuntimeConfig:
-        """Read `JAXC_CACHE_DIR`, `JAXC_CACHE` (0 = off) and `JAXC_CACHE_MAX_BYTES`.
+        """Read `JAXC_CACHE_DIR`, `JAXC_CACHE` (0 = off), `JAXC_CACHE_MAX_BYTES`, `JAXC_VULKAN_CHIP`.
 
         Raises:
             ValueError: `JAXC_CACHE_MAX_BYTES` is not a whole number of bytes.
@@ -43,4 +44,5 @@ class RuntimeConfig:
             cache_dir=Path(directory).expanduser(),
             cache_enabled=env.get("JAXC_CACHE", "1").lower() not in _OFF,
             cache_max_bytes=int(limit),
+            vulkan_chip=env.get("JAXC_VULKAN_CHIP", ""),
         )

@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Iterable
 from typing import Any
 
 import iree.runtime as rt
 from iree.runtime import _binding  # ArgumentPacker is not re-exported by the package
 
-from jaxc_runtime.errors import DeviceError
+from jaxc_runtime.errors import DeviceError, readable
 
 DEFAULT_DRIVER = "local-sync"
 PARALLEL_DRIVER = "local-task"
@@ -39,14 +40,13 @@ class Device:
         self.is_host = driver in HOST_DRIVERS
         name, _, selector = driver.partition("://")
         try:
-            # `get_driver`'s outlives a fork; the binding's stubs do not list this one
-            hal_driver = getattr(_binding, "create_hal_driver")(name)  # noqa: B009
+            hal_driver = _open_driver(name)
             if selector:
                 self.hal = hal_driver.create_device_by_uri(driver)
             else:
                 self.hal = hal_driver.create_default_device()
         except (RuntimeError, ValueError, KeyError, IndexError) as error:
-            raise DeviceError(f"device driver {driver!r} does not start: {error}") from None
+            raise DeviceError(f"device driver {driver!r} does not start: {readable(error)}") from None
         self.hal_module = rt.create_hal_module(instance(), self.hal)
         # pack(pack_context, buffers, {}) -> argument list: half the time of `push_ref` calls.
         self.pack_context = _binding.InvokeContext(self.hal)
@@ -84,19 +84,40 @@ def get(driver: str = DEFAULT_DRIVER) -> Device:
         return _devices[driver]
 
 
-def query() -> list[dict[str, Any]]:
-    """Describe every device of every driver: `driver`, `name`, `uri`. Opens no device."""
+def query(drivers: Iterable[str] | None = None) -> list[dict[str, Any]]:
+    """Describe every device of the drivers (default: all). Opens no device.
+
+    Returns:
+        For each device `driver`, `name`, `uri` and `details` (the driver's own text about it); for
+        a driver that does not start `driver`, `name`, `uri` and `error`.
+    """
     found = []
-    for name in rt.query_available_drivers():
+    for name in rt.query_available_drivers() if drivers is None else drivers:
         try:
-            infos = rt.get_driver(name).query_available_devices()
+            driver = _open_driver(name)
+            infos = driver.query_available_devices()
         except (RuntimeError, ValueError, KeyError) as error:
-            found.append({"driver": name, "name": "", "uri": name, "error": str(error)})
+            found.append({"driver": name, "name": "", "uri": name, "error": readable(error)})
             continue
         for index, info in enumerate(infos):
             path = info.get("path") or str(index)
-            found.append({"driver": name, "name": info.get("name", ""), "uri": f"{name}://{path}"})
+            found.append({
+                "driver": name, "name": info.get("name", ""), "uri": f"{name}://{path}",
+                "details": _details(driver, info),
+            })  # fmt: skip
     return found
+
+
+def _open_driver(name: str) -> Any:
+    # `get_driver`'s outlives a fork; the binding's stubs do not list this one
+    return getattr(_binding, "create_hal_driver")(name)  # noqa: B009
+
+
+def _details(driver: Any, info: dict[str, Any]) -> str:
+    try:
+        return driver.dump_device_info(info["device_id"])
+    except (RuntimeError, ValueError, KeyError):
+        return ""
 
 
 def _forget_thread_pools() -> None:

@@ -1,4 +1,8 @@
-"""What can go wrong when a compiled program is loaded or run. Imports nothing."""
+"""What can go wrong when a compiled program is loaded or run. Imports nothing of ours."""
+
+import re
+
+_STATUS = re.compile(r"\S+\.(?:c|cc|h):\d+: ([A-Z_]+)(?:; )?")
 
 
 class ArtifactError(ValueError):
@@ -11,3 +15,14 @@ class ExecutionError(RuntimeError):
 
 class DeviceError(RuntimeError):
     """A device driver is not there or does not start."""
+
+
+def readable(error: Exception) -> str:
+    """Status and message, without the runtime's source positions and native call stack."""
+    text = str(error).strip()
+    match = _STATUS.search(text)
+    if match is None:
+        return text.splitlines()[0] if text else type(error).__name__
+    details = text[match.end() :].split("\n[", 1)[0].split("; ")
+    details = [part.strip() for part in details if not part.lstrip().startswith("while ")]
+    return ": ".join(filter(None, [match[1], "; ".join(filter(None, details))]))

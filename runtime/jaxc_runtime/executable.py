@@ -11,7 +11,6 @@ make calls from several threads at once safe without a lock.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,9 +19,7 @@ import iree.runtime as rt
 from iree.runtime import HalBufferView, VmVariantList
 
 from jaxc_runtime.device import Device, get, instance
-from jaxc_runtime.errors import ArtifactError, ExecutionError
-
-_STATUS = re.compile(r"\S+\.(?:c|cc|h):\d+: ([A-Z_]+)(?:; )?")
+from jaxc_runtime.errors import ArtifactError, ExecutionError, readable
 
 Call = Callable[[Sequence[HalBufferView]], list[HalBufferView]]
 Source = bytes | bytearray | memoryview | str | os.PathLike
@@ -86,7 +83,7 @@ def _caller(function: Any, invoke: Any, pack: Any, context: Any) -> Call:
         try:
             invoke(function, pack(context, buffers, no_keywords), results)
         except (ValueError, RuntimeError, IndexError) as error:
-            raise ExecutionError(_readable(error)) from error
+            raise ExecutionError(readable(error)) from error
         count = len(results)
         if count == 1:
             return [results.get_as_object(0, buffer_type)]
@@ -104,7 +101,7 @@ def _pending_caller(function: Any, invoke: Any, pack: Any, context: Any) -> Any:
         try:
             invoke(function, pack(context, buffers, no_keywords), results)
         except (ValueError, RuntimeError, IndexError) as error:
-            raise ExecutionError(_readable(error)) from error
+            raise ExecutionError(readable(error)) from error
         return results
 
     return call_pending
@@ -142,7 +139,7 @@ def load(
     except (ValueError, RuntimeError, IndexError, KeyError) as error:
         if isinstance(error, ArtifactError):
             raise
-        raise ArtifactError(f"{_describe(source)} cannot be loaded: {_readable(error)}") from error
+        raise ArtifactError(f"{_describe(source)} cannot be loaded: {readable(error)}") from error
     return Executable(module, context, function, device)
 
 
@@ -162,14 +159,3 @@ def _describe(source: Source) -> str:
     if isinstance(source, bytes | bytearray | memoryview):
         return f"a program of {len(source)} bytes"
     return os.fspath(source)
-
-
-def _readable(error: Exception) -> str:
-    """Status and message, without the runtime's source positions and native call stack."""
-    text = str(error).strip()
-    match = _STATUS.search(text)
-    if match is None:
-        return text.splitlines()[0] if text else type(error).__name__
-    details = text[match.end() :].split("\n[", 1)[0].split("; ")
-    details = [part.strip() for part in details if not part.lstrip().startswith("while ")]
-    return ": ".join(filter(None, [match[1], "; ".join(filter(None, details))]))

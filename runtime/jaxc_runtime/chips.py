@@ -1,0 +1,56 @@
+"""Which chip a Vulkan device is, in the compiler's words: a table over device names.
+
+A Vulkan program compiled for another chip loads and may give wrong values without a word (the
+subgroup size is compiled in), so the chip is looked up, never guessed. Imports nothing of ours but
+the errors.
+"""
+
+from __future__ import annotations
+
+import re
+
+from jaxc_runtime.errors import DeviceError
+
+# The first pattern found in the device's name names the chip. Chips of a later generation than the
+# compiler knows stand beside the last one before them that has the same subgroup size.
+_VULKAN = [
+    (r"llvmpipe", "llvmpipe"),
+    (r"Adreno", "adreno"),
+    (r"Mali-G(31\d|51\d|61[05]|71[05]|62\d|72\d)|Immortalis", "valhall4"),
+    (r"RTX \d000 Ada|\bL(4|40S?|20)\b|RTX 40\d\d|\bAD10\d", "ada"),
+    (r"RTX 50\d\d|Blackwell|\b(G?H|B)[12]00\b|\bGH100\b|\bG[BH]20\d", "ada"),
+    (r"RTX 30\d\d|RTX A\d+|\bA(2|10G?|16|30|40|100|800)\b|\bGA10\d", "ampere"),
+    (r"RTX 20\d\d|GTX 16\d\d|\bT4G?\b|Quadro RTX|TITAN RTX|\bT[12456]00\d?\b|\bTU1\d\d", "turing"),
+    (r"RX 90\d\d|NAVI4\d|GFX120\d", "rdna4"),
+    (r"RX 7\d\d\d|NAVI3\d|Radeon (7[468]0|8[4689]0)M|PRO W7\d|GFX11\d\d", "rdna3"),
+    (r"RX 6\d\d\d|NAVI2\d|Radeon 6[168]0M|PRO W6\d|VANGOGH|GFX103\d", "rdna2"),
+]
+_PATTERNS = [(re.compile(pattern, re.IGNORECASE), chip) for pattern, chip in _VULKAN]
+
+VULKAN_CHIPS = (*dict.fromkeys(chip for _, chip in _VULKAN), "vp_android_baseline_2022")
+
+
+def vulkan_chip(kind: str, chosen: str | None = None) -> str:
+    """The chip that programs for a Vulkan device are compiled for.
+
+    Args:
+        kind: the device's name, as its driver gives it.
+        chosen: the user's choice (`JAXC_VULKAN_CHIP`), which goes before the table.
+
+    Raises:
+        DeviceError: the table has no such device, or no such chip as the one chosen.
+
+    >>> vulkan_chip("AMD Radeon RX 7900 XTX (RADV NAVI31)")
+    'rdna3'
+    """
+    if chosen:
+        if chosen not in VULKAN_CHIPS:
+            raise DeviceError(f"jaxc_vulkan_chip={chosen!r} is none of {', '.join(VULKAN_CHIPS)}")
+        return chosen
+    for pattern, chip in _PATTERNS:
+        if pattern.search(kind):
+            return chip
+    raise DeviceError(
+        f"the chip of Vulkan device {kind!r} is not known; name the one whose programs it runs by "
+        f"JAXC_VULKAN_CHIP (config jaxc_vulkan_chip): one of {', '.join(VULKAN_CHIPS)}"
+    )

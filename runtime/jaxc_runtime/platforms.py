@@ -1,0 +1,184 @@
+"""Platforms: the devices of this machine under JAX's names, each with all that runs on it.
+
+Owns the table platform -> opener and `Device`, what the frontend sees of a device whatever its
+runtime: IREE's HAL here, PJRT plugins in a file of their own that registers its opener. Imports the
+devices, buffers and executables of IREE; a device is opened when something is first put on it.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from jaxc_runtime import buffer, device, executable
+from jaxc_runtime.chips import vulkan_chip
+from jaxc_runtime.config import RuntimeConfig
+from jaxc_runtime.errors import DeviceError
+
+Run = Callable[[list[Any]], list[Any]]
+
+
+class Device(Protocol):
+    """One device of a platform; its buffers are opaque to everybody else.
+
+    Attributes:
+        platform: "cpu", "cuda", "rocm", "metal", "vulkan", or a plugin's.
+        kind: the driver's name of the model.
+        index: its number among the platform's devices.
+    """
+
+    platform: str
+    kind: str
+    index: int
+
+    def target(self, chip: str | None = None) -> str:
+        """What programs for it are compiled for, as the compiler's `name:chip`."""
+        ...
+
+    def to_device(self, array: np.ndarray) -> Any:
+        """A buffer that holds the array's elements."""
+        ...
+
+    def to_numpy(self, buffer: Any, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+        """The elements of a buffer, of the shape and dtype that the caller knows it has."""
+        ...
+
+    def load(self, program: bytes, function: str = "main") -> Run:
+        """A compiled program as a function of buffers."""
+        ...
+
+
+class IreeDevice:
+    """A device of one of IREE's HAL drivers."""
+
+    def __init__(self, platform: str, index: int, info: dict[str, Any]):
+        self.platform = platform
+        self.index = index
+        self.uri: str = info["uri"]
+        # Vulkan's listing appends the driver's version to the name.
+        named = re.match(r"name: (.+)", info["details"])
+        self.kind: str = named[1].strip() if named else info["name"] or platform
+        self._details: str = info["details"]
+
+    @functools.cached_property
+    def hal(self) -> device.Device:
+        """The opened device.
+
+        Raises:
+            DeviceError: it does not start.
+        """
+        return device.get(self.uri)
+
+    def target(self, chip: str | None = None) -> str:
+        """What programs for it are compiled for.
+
+        Args:
+            chip: the user's choice, for a Vulkan device that the table of chips does not know.
+
+        Raises:
+            DeviceError: a Vulkan device of an unknown chip.
+        """
+        if self.platform == "vulkan":
+            return f"vulkan:{vulkan_chip(self.kind, chip)}"
+        found = re.search(r"\b(gfx[0-9a-f]{3,5})\b", self._details)
+        if self.platform == "rocm" and found:
+            return f"rocm:{found[1]}"
+        return self.platform  # the default chip: later ones run its programs
+
+    def to_device(self, array: np.ndarray) -> Any:
+        """A buffer that holds the array's elements.
+
+        Raises:
+            TypeError: the dtype has no counterpart on the device.
+        """
+        return buffer.to_device(array, self.hal)
+
+    def to_numpy(self, held: Any, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+        """The elements of a buffer."""
+        return buffer.to_numpy(held, shape, dtype, self.hal)
+
+    def load(self, program: bytes, function: str = "main") -> Run:
+        """A compiled program as a function of buffers.
+
+        Raises:
+            ArtifactError: not a program, or one for another kind of device.
+        """
+        return executable.load(program, self.hal, function=function).call
+
+    def __repr__(self) -> str:
+        return f"IreeDevice({self.uri!r}, {self.kind!r})"
+
+
+def _opener(platform: str, driver: str) -> Callable[[], Sequence[Device]]:
+    def find() -> list[Device]:
+        infos = device.query([driver])
+        if infos and "error" in infos[0]:
+            raise DeviceError(infos[0]["error"])
+        if platform == "cpu":  # one device, shared with whoever asks for the driver by its name
+            return [IreeDevice("cpu", 0, {"name": "cpu", "uri": driver, "details": ""})]
+        return [IreeDevice(platform, i, info) for i, info in enumerate(infos)]
+
+    return find
+
+
+_OPENERS: dict[str, Callable[[], Sequence[Device]]] = {
+    name: _opener(name, driver)
+    for name, driver in [
+        ("cpu", device.DEFAULT_DRIVER),
+        ("cuda", "cuda"),
+        ("rocm", "hip"),
+        ("metal", "metal"),
+        ("vulkan", "vulkan"),
+    ]
+}
+_found: dict[str, tuple[Device, ...]] = {}
+
+
+def register(platform: str, opener: Callable[[], Sequence[Device]]) -> None:
+    """Add a platform: `opener()` lists its devices, or raises DeviceError saying why it cannot."""
+    _OPENERS[platform] = opener
+    _found.pop(platform, None)
+
+
+def names() -> tuple[str, ...]:
+    """The platforms there may be on a machine."""
+    return tuple(_OPENERS)
+
+
+def devices(platform: str) -> tuple[Device, ...]:
+    """The devices of a platform, looked for once in a process.
+
+    Raises:
+        DeviceError: the platform is unknown, its driver does not start, or it finds no device.
+
+    >>> [d.platform for d in devices("cpu")]
+    ['cpu']
+    """
+    if platform not in _found:
+        if platform not in _OPENERS:
+            raise DeviceError(f"unknown platform {platform!r}: one of {', '.join(_OPENERS)}")
+        listed = tuple(_OPENERS[platform]())
+        if not listed:
+            raise DeviceError(f"the driver of platform {platform!r} finds no device")
+        _found[platform] = listed
+    return _found[platform]
+
+
+def chip_of(uri: str) -> str | None:
+    """The Vulkan chip of the device at an address (`vulkan://...`); None of other drivers'.
+
+    Raises:
+        DeviceError: no such device, or one of an unknown chip.
+    """
+    if not uri.startswith("vulkan"):
+        return None
+    chosen = RuntimeConfig.from_environment().vulkan_chip
+    for found in devices("vulkan"):
+        if uri in ("vulkan", getattr(found, "uri", None)):
+            return found.target(chosen).partition(":")[2]
+    known = ", ".join(str(getattr(d, "uri", d)) for d in devices("vulkan"))
+    raise DeviceError(f"there is no Vulkan device {uri!r}; there are: {known}")
