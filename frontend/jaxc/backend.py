@@ -10,10 +10,13 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from jaxc.core.config import config
+from jaxc.core.devices import Device
 from jaxc.core.jaxpr import ClosedJaxpr
 from jaxc.core.printer import format_jaxpr
 from jaxc.physical import physicalize
-from jaxc_compiler import driver
+from jaxc_compiler import driver, targets
+from jaxc_compiler.targets import Target
 from jaxc_runtime import executable
 from jaxc_runtime.cache import Cache
 
@@ -33,29 +36,61 @@ def build(closed: ClosedJaxpr, *, name: str, donated: Sequence[bool] = ()) -> Ru
     Returns:
       A function of device buffers: the jaxpr's constants, then its arguments.
     """
+    return executable.load(_artifact(closed, name, donated, None))
+
+
+def build_for(
+    device: Device, closed: ClosedJaxpr, *, name: str, donated: Sequence[bool] = ()
+) -> Run:
+    """`build` for a device other than the host's CPU.
+
+    Raises:
+      DeviceError: a Vulkan device of an unknown chip.
+      CompileError: the target cannot do what the program asks.
+    """
+    return device.runtime.load(_artifact(closed, name, donated, target_of(device)))
+
+
+def target_of(device: Device) -> Target | None:
+    """What programs for a device are compiled for; None for the host's CPU."""
+    if device.is_host:
+        return None
+    return targets.get(device.runtime.target(config.jaxc_vulkan_chip or None))
+
+
+def _artifact(
+    closed: ClosedJaxpr, name: str, donated: Sequence[bool], target: Target | None
+) -> bytes:
     closed = physicalize(closed)
     cache = disk_cache()
-    key = driver.cache_key(format_jaxpr(closed), extra=(name, tuple(donated)))
+    key = driver.cache_key(format_jaxpr(closed), target, extra=(name, tuple(donated)))
     vmfb = cache.get(key)
     if vmfb is None:
         with _COMPILING:
             vmfb = cache.get(key) if cache.enabled else None
             if vmfb is None:
-                vmfb = _compile(closed, name, donated)
+                vmfb = _compile(closed, name, donated, target)
                 cache.put(key, vmfb)
-    return executable.load(vmfb)
+    return vmfb
 
 
-def _compile(closed: ClosedJaxpr, name: str, donated: Sequence[bool]) -> bytes:
+def _compile(
+    closed: ClosedJaxpr, name: str, donated: Sequence[bool], target: Target | None
+) -> bytes:
     from jaxc.lowering import lower_jaxpr
 
-    return driver.compile(lower_jaxpr(closed, name, donated)).vmfb
+    return driver.compile(lower_jaxpr(closed, name, donated), target).vmfb
 
 
 def stage_text(
-    closed: ClosedJaxpr, stage: str, *, name: str = "main", donated: Sequence[bool] = ()
+    closed: ClosedJaxpr,
+    stage: str,
+    *,
+    name: str = "main",
+    donated: Sequence[bool] = (),
+    device: Device | None = None,
 ) -> str:
-    """The IR of a jaxpr at a stage of the compiler.
+    """The IR of a jaxpr at a stage of the compiler, for a device (default: the host's CPU).
 
     Raises:
       ValueError: for a stage that does not exist.
@@ -64,7 +99,8 @@ def stage_text(
 
     alone = stage == "stablehlo"  # a program for other tools, which know no hidden arguments
     module = lower_jaxpr(physicalize(closed), name, donated, embed_constants=alone)
-    texts = driver.dump_stages(module, until=stage)
+    target = None if device is None else target_of(device)
+    texts = driver.dump_stages(module, target, until=stage)
     if stage not in texts:
         raise ValueError(f"unknown stage {stage!r}: expected jaxpr, {', '.join(texts)}")
     return texts[stage]

@@ -46,7 +46,9 @@ class Device:
             else:
                 self.hal = hal_driver.create_default_device()
         except (RuntimeError, ValueError, KeyError, IndexError) as error:
-            raise DeviceError(f"device driver {driver!r} does not start: {readable(error)}") from None
+            raise DeviceError(
+                f"device driver {driver!r} does not start: {readable(error)}"
+            ) from None
         self.hal_module = rt.create_hal_module(instance(), self.hal)
         # pack(pack_context, buffers, {}) -> argument list: half the time of `push_ref` calls.
         self.pack_context = _binding.InvokeContext(self.hal)

@@ -16,7 +16,7 @@ import numpy as np
 
 from jaxc_runtime import buffer, device, executable
 from jaxc_runtime.chips import vulkan_chip
-from jaxc_runtime.config import RuntimeConfig
+from jaxc_runtime.config import chosen_vulkan_chip
 from jaxc_runtime.errors import DeviceError
 
 Run = Callable[[list[Any]], list[Any]]
@@ -43,7 +43,7 @@ class Device(Protocol):
         """A buffer that holds the array's elements."""
         ...
 
-    def to_numpy(self, buffer: Any, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    def to_numpy(self, held: Any, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
         """The elements of a buffer, of the shape and dtype that the caller knows it has."""
         ...
 
@@ -176,7 +176,7 @@ def chip_of(uri: str) -> str | None:
     """
     if not uri.startswith("vulkan"):
         return None
-    chosen = RuntimeConfig.from_environment().vulkan_chip
+    chosen = chosen_vulkan_chip()
     for found in devices("vulkan"):
         if uri in ("vulkan", getattr(found, "uri", None)):
             return found.target(chosen).partition(":")[2]

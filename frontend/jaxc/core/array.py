@@ -225,7 +225,7 @@ class Array(metaclass=_ArrayMeta):
     def device(self) -> Any:
         from jaxc.core import devices
 
-        return self._device or devices.default_device()
+        return self._device or devices.cpu()
 
     @property
     def sharding(self) -> Any:
@@ -341,6 +341,8 @@ def raw(x: Any) -> np.ndarray:
         return x._fetch() if value is None else value
     if isinstance(x, Tracer):
         raise TypeError(f"{x} has no value")
+    if isinstance(x, Array):  # on another device
+        return x._numpy()
     if isinstance(x, np.ndarray):
         found = dtypes.canonicalize_dtype(x.dtype)
         return x if found == x.dtype else x.astype(found)
@@ -354,7 +356,7 @@ def raw(x: Any) -> np.ndarray:
 
 def as_array(x: Any) -> Array:
     """Any concrete array-like or Python scalar as an Array (NumPy inputs are copied)."""
-    if type(x) is Array:
+    if type(x) is Array or (isinstance(x, Array) and not isinstance(x, Tracer)):
         return x
     value = raw(x)
     return Array(np.array(value) if value is x else value, get_aval(x))

@@ -40,6 +40,7 @@ _DEFAULTS: dict[str, Any] = {
     "jax_explain_cache_misses": False,
     "jax_persistent_cache_min_compile_time_secs": 0.0,
     "jaxc_copy_in_place": "allow",  # "log" or "error": at[].op updates that copy
+    "jaxc_vulkan_chip": "",  # of a Vulkan device that the runtime's table does not know
     "jaxc_jit_target": "cpu",  # "reference": interpret jaxprs with the op book's NumPy kernels
 }
 
@@ -80,6 +81,7 @@ class Config:
         self._overriding: Counter[str] = Counter()  # by any thread
         self.__dict__.update(self._values)
         self._listeners: list[Callable[[], None]] = []
+        self._checks: dict[str, Callable[[Any], None]] = {}
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
@@ -100,6 +102,8 @@ class Config:
             raise ValueError(f"{name}: got {value!r}, expected one of {_CHOICES[name]}")
         if isinstance(_DEFAULTS[name], bool):
             value = bool(value)
+        if name in self._checks:
+            self._checks[name](value)
         self._values[name] = value
         self._publish(name)
         self._notify()
@@ -124,6 +128,10 @@ class Config:
         """Call `listener` after every change (to refresh cached readings of flags)."""
         self._listeners.append(listener)
 
+    def check_with(self, name: str, check: Callable[[Any], None]) -> None:
+        """Have `check(value)` raise where a value of flag `name` is none."""
+        self._checks[name] = check
+
     def _publish(self, name: str) -> None:
         if self._overriding[name]:
             self.__dict__.pop(name, None)
@@ -137,6 +145,8 @@ class Config:
     @contextmanager
     def override(self, name: str, value: Any) -> Iterator[None]:
         """Set a flag for this thread inside a `with` block."""
+        if name in self._checks:
+            self._checks[name](value)
         overrides = self._overrides.values
         absent = object()
         before = overrides.get(name, absent)

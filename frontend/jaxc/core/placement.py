@@ -1,4 +1,8 @@
-"""Moving values to and from devices: `device_put`, `device_get`, `block_until_ready`."""
+"""Moving values to and from devices: `device_put`, `device_get`, `block_until_ready`.
+
+Also follows the flags that name the default device: while it is not the host, `placed_trace` is the
+outermost trace.
+"""
 
 from __future__ import annotations
 
@@ -7,22 +11,27 @@ from typing import Any
 import numpy as np
 
 from jaxc import tree_util
+from jaxc.core import devices
 from jaxc.core.array import Array, as_array
-from jaxc.core.devices import Device, default_device
-from jaxc.core.trace import Tracer, get_aval
+from jaxc.core.config import config
+from jaxc.core.devices import Device
+from jaxc.core.placed import PlacedArray, place
+from jaxc.core.trace import EvalTrace, Tracer, _state, eval_trace, get_aval, off_host, placed_trace
 
 
 def device_put(
     x: Any, device: Any = None, *, src: Any = None, donate: bool = False, may_alias: Any = None
 ) -> Any:
-    """Put a pytree of arrays on a device.
+    """Put a pytree of arrays on a device, committed to it.
 
     Args:
       x: pytree of arrays, NumPy arrays or Python scalars.
-      device: a Device or a sharding; the default device if None.
+      device: a Device, a sharding of one device, or a tree of those that is a prefix of `x`; None
+        leaves arrays where they are and puts other values on the default device, uncommitted.
+      donate: whether the arrays moved may be deleted.
 
     Raises:
-      ValueError: for something that is no device or sharding.
+      ValueError: for something that is no device or sharding, or spans several devices.
       TypeError: for leaves that are no arrays.
 
     Example:
@@ -30,27 +39,72 @@ def device_put(
       >>> jax.device_put([1.0, 2])
       [Array(1., dtype=float32, weak_type=True), Array(2, dtype=int32, weak_type=True)]
     """
-    targets = [device] if _is_target(device) else tree_util.tree_leaves(device)
-    for target in targets:
-        if not _is_target(target):
-            raise ValueError(f"device_put: expected a Device or Sharding, got {target!r}")
-    return tree_util.tree_map(lambda leaf: _put(leaf, targets[0] if targets else None), x)
+    leaves, structure = tree_util.tree_flatten(x)
+    if _is_target(device):
+        targets = [device] * len(leaves)
+    else:
+        targets = _broadcast(device, x)
+    placed = [_put(leaf, _device_of(target), donate) for leaf, target in zip(leaves, targets)]
+    return tree_util.tree_unflatten(structure, placed)
 
 
 def _is_target(x: Any) -> bool:
     return x is None or isinstance(x, Device) or hasattr(x, "device_set")
 
 
-def _put(leaf: Any, target: Any) -> Any:
+def _broadcast(device: Any, x: Any) -> list[Any]:
+    for target in tree_util.tree_leaves(device, is_leaf=_is_target):
+        if not _is_target(target):
+            raise ValueError(
+                "`jax.device_put` only accepts `None`, `jax.sharding.Sharding`, `jax.Device`, "
+                "`Format`, `jax.memory.Space` or a pytree of these values. Received invalid "
+                f"value: {target}"
+            )
+    try:
+        return tree_util.broadcast_prefix(device, x, is_leaf=_is_target)
+    except ValueError as error:
+        details = str(error).partition("\n")[2] or str(error)
+        raise ValueError(
+            "device_put device specification must be a tree prefix of the corresponding value; "
+            f"\n{details}"
+        ) from None
+
+
+def _device_of(target: Any) -> Device | None:
+    if target is None or isinstance(target, Device):
+        return target
+    return devices.only_device(target)
+
+
+def _put(leaf: Any, device: Device | None, donate: bool) -> Any:
     if isinstance(leaf, Tracer):
         return leaf
-    get_aval(leaf)
+    if not isinstance(leaf, Array):
+        try:
+            get_aval(leaf)
+        except TypeError:
+            raise TypeError(
+                f"Argument {leaf!r} of type {type(leaf)} is not a valid JAX type"
+            ) from None
     array = as_array(leaf)
-    if target is None:
+    if device is None:
+        return array if isinstance(leaf, Array) else settle(array)
+    if array is not leaf and device.is_host:  # new: nobody else holds it
+        array._device = device
         return array
-    out = Array(array._value, array.aval, array._take_buffer())
-    out._device = target if isinstance(target, Device) else default_device()
+    out = place(array, device, committed=True)
+    if donate and out is not array and array is leaf and array.device != device:
+        array.delete()
     return out
+
+
+def settle(array: Any) -> Any:
+    """A new host array where the default device wants it, uncommitted."""
+    if isinstance(array, Tracer) or not isinstance(_state.trace, EvalTrace):
+        return array
+    if array.committed or devices.default_is_host():
+        return array
+    return place(array, devices.default_device(), committed=False)
 
 
 def device_get(x: Any) -> Any:
@@ -74,7 +128,28 @@ def block_until_ready(x: Any) -> Any:
 
 
 def live_arrays(platform: str | None = None) -> list[Array]:
-    """The arrays that exist in this process."""
+    """The arrays that exist in this process, of one backend or of all."""
     import gc
 
-    return [a for a in gc.get_objects() if type(a) is Array and not a.is_deleted()]
+    arrays = [a for a in gc.get_objects() if type(a) in (Array, PlacedArray) and not a.is_deleted()]
+    wanted = platform and devices.devices(platform)[0].platform
+    return [a for a in arrays if wanted in (None, a.device.platform)]
+
+
+# ---- the default device ------------------------------------------------------------------------
+
+
+def _follow_default_device() -> None:
+    """Make the outermost trace of this thread, and of new ones, the default device's."""
+    trace = eval_trace if devices.default_is_host() else placed_trace
+    if trace is placed_trace:
+        off_host.used = True
+    if not config.overridden:
+        off_host.base_trace = trace
+    if isinstance(_state.trace, EvalTrace):
+        _state.trace = trace
+
+
+config.check_with("jax_default_device", devices.check_default_device)
+config.on_change(_follow_default_device)
+_follow_default_device()

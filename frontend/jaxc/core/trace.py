@@ -43,7 +43,13 @@ class Trace:
         self.valid = False
 
 
-class Tracer:
+class NotOnHost:
+    """A value no NumPy kernel can take: a tracer, or an array on another device."""
+
+    __slots__ = ()
+
+
+class Tracer(NotOnHost):
     """A value that a transformation follows; like an array (numpy/ attaches the methods)."""
 
     __array_priority__ = 1000
@@ -178,8 +184,25 @@ class _TraceState(threading.local):
     axis_env: dict[Any, int]
 
     def __init__(self) -> None:
-        self.trace = eval_trace
+        self.trace = off_host.base_trace or eval_trace
         self.axis_env = {}
+
+
+class _OffHost:
+    """Whether and how operations run elsewhere than on the host; empty until they do.
+
+    Attributes:
+      used: whether an array was ever put on another device.
+      run: function(primitive, args, params) that runs an operation where its operands are.
+      base_trace: the outermost trace of new threads, where it is not `eval_trace`.
+    """
+
+    used = False
+    run: Any = None
+    base_trace: Trace | None = None
+
+
+off_host = _OffHost()
 
 
 class EvalTrace(Trace):
@@ -189,8 +212,8 @@ class EvalTrace(Trace):
 
     def process_primitive(self, primitive: Any, args: tuple[Any, ...], params: dict) -> Any:
         for arg in args:
-            if isinstance(arg, Tracer):
-                raise escaped_tracer_error(arg)
+            if isinstance(arg, NotOnHost):
+                return _run_off_host(primitive, args, params)
         return primitive.impl(*args, **params)
 
     def process_custom_jvp_call(self, primitive: Any, fun: Any, jvp: Any, args: Any, params: dict):
@@ -202,6 +225,22 @@ class EvalTrace(Trace):
         return fun(*args)
 
 
+class PlacedTrace(EvalTrace):
+    """The outermost trace while the default device is not the host: runs operations there."""
+
+    __slots__ = ()
+
+    def process_primitive(self, primitive: Any, args: tuple[Any, ...], params: dict) -> Any:
+        return _run_off_host(primitive, args, params)
+
+
+def _run_off_host(primitive: Any, args: tuple[Any, ...], params: dict) -> Any:
+    for arg in args:
+        if isinstance(arg, Tracer):
+            raise escaped_tracer_error(arg)
+    return off_host.run(primitive, args, params)
+
+
 def escaped_tracer_error(tracer: Tracer) -> errors.UnexpectedTracerError:
     return errors.UnexpectedTracerError(
         "Encountered an unexpected tracer. A function transformed by JAX had a side effect, "
@@ -211,6 +250,7 @@ def escaped_tracer_error(tracer: Tracer) -> errors.UnexpectedTracerError:
 
 
 eval_trace = EvalTrace()
+placed_trace = PlacedTrace()
 _state = _TraceState()
 
 
@@ -249,7 +289,7 @@ ensure_compile_time_eval = eval_context
 
 def trace_state_clean() -> bool:
     """Whether nothing is being traced in this thread."""
-    return _state.trace is eval_trace
+    return isinstance(_state.trace, EvalTrace)
 
 
 # ---- named axes -------------------------------------------------------------------------------

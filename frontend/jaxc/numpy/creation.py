@@ -13,8 +13,8 @@ import numpy as np
 from jaxc import errors, lax
 from jaxc.core import dtypes
 from jaxc.core.array import Array
-from jaxc.core.placement import device_put
-from jaxc.core.trace import Tracer, _state, eval_trace, get_aval
+from jaxc.core.placement import device_put, settle
+from jaxc.core.trace import NotOnHost, Tracer, _state, eval_trace, get_aval
 from jaxc.numpy import promotion
 from jaxc.numpy.promotion import check_arraylike, convert
 from jaxc_compiler.opset.avals import KeyDtype
@@ -58,7 +58,7 @@ def array(
 
 def placed(x: Any, device: Any) -> Any:
     if device is None:
-        return x
+        return x if _state.trace is eval_trace else settle(x)
     return device_put(x, device)
 
 
@@ -125,7 +125,7 @@ def _from_sequence(nested: Any, dtype: Any) -> Any:
         dtype = _leaves_dtype(leaves)
     tracing = _state.trace is not eval_trace
     if isinstance(dtype, KeyDtype) or any(
-        isinstance(x, Tracer) or (tracing and type(x) is Array) for x in leaves
+        isinstance(x, NotOnHost) or (tracing and type(x) is Array) for x in leaves
     ):
         return _stack_nested(nested, dtype)
     host = _host_nested(nested)
@@ -312,7 +312,8 @@ def _like(name: str, a: Any, value: Any, dtype: Any, shape: Any, device: Any) ->
         if isinstance(value, Tracer):
             raise TypeError(f"{name}: cannot fill keys with a traced value")
         words = np.full(shape + found.key_shape, np.asarray(value), np.uint32)
-        return Array(words, get_aval(0).update(shape=shape, dtype=found, weak_type=False))
+        aval = get_aval(0).update(shape=shape, dtype=found, weak_type=False)
+        return placed(Array(words, aval), device)
     if type(value) is int and found.kind in "iu" and not weak:
         value = promotion.wrap_int(value, found, check=False)
     if type(value) not in _PYTHON_SCALARS:

@@ -12,7 +12,7 @@ import numpy as np
 
 from jaxc import errors, lax
 from jaxc.core import dtypes
-from jaxc.core.trace import Tracer, _state, eval_trace
+from jaxc.core.trace import EvalTrace, Tracer, _state
 from jaxc.numpy.creation import asarray, full_like, zeros
 from jaxc.numpy.cumulative import cumsum
 from jaxc.numpy.elementwise import _to_bool
@@ -41,7 +41,7 @@ def _host(x: Any, message: str) -> np.ndarray:
 
 
 def _is_traced(*arrays: Any) -> bool:
-    return _state.trace is not eval_trace or any(isinstance(a, Tracer) for a in arrays)
+    return not isinstance(_state.trace, EvalTrace) or any(isinstance(a, Tracer) for a in arrays)
 
 
 def _indices(values: np.ndarray) -> Any:

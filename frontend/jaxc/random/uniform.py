@@ -26,7 +26,7 @@ from jaxc.random.arguments import (
 )
 from jaxc.random.keys import one_key, random_bits, split_key
 from jaxc.random.primitives import random_bits_p, random_split_p
-from jaxc.transforms.jit import is_staging
+from jaxc.transforms.jit import runs_on_host
 from jaxc_compiler.opset.avals import ShapedArray
 
 _UINTS = {width: np.dtype(f"uint{width}") for width in (8, 16, 32, 64)}
@@ -105,7 +105,7 @@ def _eager_uniform(key: Any, minval: Any, maxval: Any, shape: Any, dtype: Any) -
 
     JAX compiles the sampler, which fuses the scaling into one rounding; so does this one.
     """
-    if dtype != np.float32 or is_staging():
+    if dtype != np.float32 or not runs_on_host(key, minval, maxval):
         return None
     if any(isinstance(x, Tracer) for x in (key, minval, maxval)):
         return None
@@ -264,7 +264,9 @@ def _rem(x: Any, y: np.ndarray) -> np.ndarray:
 
 def _eager_randint(key: Any, minval: Any, maxval: Any, shape: Any, dtype: Any) -> Any:
     """`_randint` of concrete arguments in NumPy, without 40 operations; None if it is not so."""
-    if is_staging() or any(isinstance(x, Tracer) for x in (key, minval, maxval)):
+    if not runs_on_host(key, minval, maxval) or any(
+        isinstance(x, Tracer) for x in (key, minval, maxval)
+    ):
         return None
     check_shape("randint", shape, np.shape(minval), np.shape(maxval))
     low, high = (np.asarray(_as_integers(x)) for x in (minval, maxval))

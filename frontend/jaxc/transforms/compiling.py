@@ -13,7 +13,9 @@ import numpy as np
 
 from jaxc.core.array import Array, as_array, physical_dtype, physical_shape
 from jaxc.core.config import config
+from jaxc.core.devices import Device
 from jaxc.core.jaxpr import ClosedJaxpr, Literal, Var, eval_jaxpr
+from jaxc.core.placed import OnOtherDevice, PlacedArray, place
 from jaxc.core.trace import eval_context
 from jaxc.transforms.partial_eval import dce_jaxpr
 from jaxc_compiler.opset.avals import ShapedArray
@@ -83,10 +85,13 @@ class Program:
         self.executable = build(program, name=name, donated=donated)
         self.consts = [buffer_of(as_array(c)) for c in program.consts]
 
-    def direct(self) -> Callable[[Sequence[Array]], Any] | None:
+    def direct(self, long: Callable[[Sequence[Array]], Any]) -> Callable[..., Any] | None:
         """The shortest call path, for programs of one computed result that use all arguments.
 
         Gives the result itself rather than a list, or None where the program needs more care.
+
+        Args:
+          long: the path for arguments on another device, which are found out by their buffers.
         """
         simple = self.plain and len(self.out_avals) == 1 and not self.donated
         if not simple or self.executable is None or len(self.kept) != self.num_args:
@@ -97,10 +102,16 @@ class Program:
             return None
 
         def run(args: Sequence[Array]) -> Array:
-            return Array(None, aval, None, call([a._buffer or buffer_of(a) for a in args]))
+            try:
+                return Array(None, aval, None, call([a._buffer or buffer_of(a) for a in args]))
+            except OnOtherDevice:
+                return long(args)
 
         def run_with_constants(args: Sequence[Array]) -> Array:
-            buffers = consts + [a._buffer or buffer_of(a) for a in args]
+            try:
+                buffers = consts + [a._buffer or buffer_of(a) for a in args]
+            except OnOtherDevice:
+                return long(args)
             return Array(None, aval, None, call(buffers))
 
         return run_with_constants if consts else run
@@ -129,6 +140,55 @@ class Program:
         ]
 
 
+class PlacedProgram(Program):
+    """A jaxpr compiled for a device other than the host's CPU; its constants are there."""
+
+    __slots__ = ("device",)
+
+    def __init__(
+        self, closed: ClosedJaxpr, donated: Sequence[bool], name: str, device: Device
+    ) -> None:
+        self.device = device
+        super().__init__(closed, donated, name)
+
+    def _load(self, program: ClosedJaxpr, name: str) -> None:
+        from jaxc.backend import build_for
+
+        donated = [i in self.donated for i in self.kept]
+        with eval_context():
+            self.executable = build_for(self.device, program, name=name, donated=donated)
+        self.consts = [self._held(as_array(c)) for c in program.consts]
+
+    def _held(self, array: Array) -> Any:
+        here = place(array, self.device, committed=False)
+        assert isinstance(here, PlacedArray)
+        return here._held
+
+    def run(self, args: Sequence[Array], committed: bool) -> list[Array]:
+        """Run on Arrays from anywhere; the results are on the device, committed or not."""
+        outs: list[Array] = []
+        if self.executable is not None:
+            buffers = self.consts + [self._argument(i, args[i]) for i in self.kept]
+            outs = [
+                PlacedArray(b, aval, self.device, committed)
+                for aval, b in zip(self.out_avals, self.executable(buffers))
+            ]
+        if self.plain:
+            return outs
+        return [
+            outs[x] if kind == "computed"
+            else place(args[x] if kind == "argument" else x, self.device, committed)
+            for kind, x in self.results
+        ]  # fmt: skip
+
+    def _argument(self, i: int, array: Array) -> Any:
+        """The argument's buffer there; one of its own if it is donated but another array has it."""
+        if i in self.donated and array._exported and isinstance(array, PlacedArray):
+            value = array._numpy().reshape(physical_shape(array.aval))
+            return self.device.runtime.to_device(value)
+        return self._held(array)
+
+
 def _uses(jaxpr: Any, var: Var) -> bool:
     return any(v is var for e in jaxpr.eqns for v in e.invars) or any(
         v is var for v in jaxpr.outvars
@@ -136,7 +196,7 @@ def _uses(jaxpr: Any, var: Var) -> bool:
 
 
 def _typed(value: Any, aval: ShapedArray) -> Array:
-    if type(value) is Array:
+    if isinstance(value, Array):
         return value
     return Array(np.asarray(value, dtype=physical_dtype(aval)), aval)
 
@@ -157,7 +217,7 @@ def _own_buffer(a: Array) -> Any:
     """A buffer that may be overwritten: the array's own, or a copy if a NumPy view of it is out."""
     from jaxc_runtime import buffer
 
-    if a._exported or (a._take_buffer() is None and a._value is not None):
+    if (a._take_buffer() is None and a._value is not None) or a._exported:
         copy = buffer.empty_aligned(physical_shape(a.aval), physical_dtype(a.aval))
         copy[...] = a._numpy()
         return buffer.to_device(copy)
@@ -182,11 +242,23 @@ def _interpreter(program: ClosedJaxpr) -> Callable[[list[Any]], list[Any]]:
     return run
 
 
-_programs: weakref.WeakKeyDictionary[ClosedJaxpr, dict[Any, Program]] = weakref.WeakKeyDictionary()
+_programs: weakref.WeakKeyDictionary[ClosedJaxpr, dict[Any, Any]] = weakref.WeakKeyDictionary()
+
+
+def placed_program_of(
+    closed: ClosedJaxpr, donated: Sequence[bool], name: str, device: Device
+) -> PlacedProgram:
+    """The program of a jaxpr for a device other than the host's CPU, compiled on first use."""
+    cache = _programs.setdefault(closed, {})
+    key = (tuple(donated), device, config.jaxc_vulkan_chip)
+    found = cache.get(key)
+    if found is None:
+        found = cache[key] = PlacedProgram(closed, donated, name, device)
+    return found
 
 
 def program_of(closed: ClosedJaxpr, donated: Sequence[bool] = (), name: str = "main") -> Program:
-    """The compiled program of a jaxpr, compiled on first use."""
+    """The compiled program of a jaxpr for the host's CPU, compiled on first use."""
     cache = _programs.setdefault(closed, {})
     key = (tuple(donated), config.jaxc_jit_target)
     found = cache.get(key)

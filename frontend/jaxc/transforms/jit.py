@@ -7,17 +7,22 @@ the executable. Owns the `jit` primitive and its rules.
 from __future__ import annotations
 
 import functools
+import warnings
 import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from jaxc import tree_util
+from jaxc.core import devices
 from jaxc.core.array import Array, as_array
 from jaxc.core.config import config
+from jaxc.core.devices import Device
 from jaxc.core.jaxpr import ClosedJaxpr, DebugInfo, eval_jaxpr
-from jaxc.core.trace import _state, eval_trace, get_aval
+from jaxc.core.placed import PlacedArray, place
+from jaxc.core.trace import EvalTrace, _state, eval_trace, get_aval, off_host, placed_trace
 from jaxc.transforms import compiling
 from jaxc.transforms.calls import bind_jit, clear_derived
+from jaxc.transforms.placed import forget_operations, placement
 from jaxc.transforms.signature import Signature, debug_info
 from jaxc.transforms.staging import JaxprTrace, trace_to_jaxpr
 from jaxc.transforms.trace_key import axis_key, flags_key, version
@@ -38,11 +43,23 @@ class Traced:
         self.program: compiling.Program | None = None
         self.single = out_tree == _leaf_tree
 
-    def run(self, flat: Sequence[Array]) -> Any:
+    def run(self, flat: Sequence[Array], device: Device | None = None) -> Any:
+        """Run where the arguments are, or on `device`."""
+        if off_host.used or device is not None:
+            device, committed = self.placement(flat) if device is None else (device, True)
+            if not device.is_host:
+                return self._run_on(device, flat, committed)
+            flat = [place(a, device, a.committed) for a in flat]
         program = self.program
         if program is None:
             program = self.program = compiling.program_of(self.closed, self.donated, self.name)
-        outs = program(flat)
+        return self._finish(program, program(flat), flat)
+
+    def _run_on(self, device: Device, flat: Sequence[Array], committed: bool) -> Any:
+        program = compiling.placed_program_of(self.closed, self.donated, self.name, device)
+        return self._finish(program, program.run(flat, committed), flat)
+
+    def _finish(self, program: compiling.Program, outs: list[Array], flat: Sequence[Array]) -> Any:
         if program.donated:
             for i in program.donated:
                 flat[i].delete()
@@ -50,9 +67,30 @@ class Traced:
             return outs[0]
         return tree_util.tree_unflatten(self.out_tree, outs)
 
+    def placement(self, flat: Sequence[Any]) -> tuple[Device, bool]:
+        """The device a call with these arguments runs on, and whether its results are committed.
+
+        Raises:
+          ValueError: arguments committed to different devices.
+        """
+        return placement(flat, self.name, self.argument_name)
+
+    def argument_name(self, i: int) -> str:
+        """The name of flat argument `i`, for errors."""
+        names = self.closed.jaxpr.debug_info.arg_names or ()
+        return names[i] if i < len(names) else f"args[{i}]"
+
+    def program_on(self, device: Device) -> compiling.Program:
+        """The program for a device, compiled on first use."""
+        if not device.is_host:
+            return compiling.placed_program_of(self.closed, self.donated, self.name, device)
+        if self.program is None:
+            self.program = compiling.program_of(self.closed, self.donated, self.name)
+        return self.program
+
     def direct(self) -> Callable[[Any], Any]:
         """`run` by the shortest path there is (after it has run once)."""
-        short = self.program.direct() if self.program and self.single else None
+        short = self.program.direct(self.run) if self.program and self.single else None
         return short or self.run
 
 
@@ -120,8 +158,10 @@ class JitFunction:
         inline: bool = False,
         keep_unused: bool = False,
         name: str | None = None,
+        device: Callable[[], Device] | None = None,
     ):
         functools.update_wrapper(self, fun)
+        self._device = device  # where it runs, whatever its arguments; deprecated in JAX
         self._fun = fun
         self._signature = signature
         self._inline = inline
@@ -148,6 +188,8 @@ class JitFunction:
         """Let later calls with such arguments take the short path."""
         if config.overridden or not self._plain or not all(type(a) is Array for a in args):
             return
+        if self._device is not None or _state.trace is not eval_trace or traced.program is None:
+            return
         if self._direct_version != version[0]:
             self._direct.clear()
             self._direct_version = version[0]
@@ -158,9 +200,9 @@ class JitFunction:
         if config.jax_disable_jit:
             return self._fun(*args, **kwargs)
         traced, flat = self._trace(args, kwargs)
-        if _state.trace is eval_trace:
+        if isinstance(_state.trace, EvalTrace):
             arrays = [as_array(x) for x in flat]
-            out = traced.run(arrays)
+            out = traced.run(arrays, self._device and self._device())
             if not kwargs:
                 self._remember(args, traced)
             return out
@@ -203,7 +245,8 @@ class JitFunction:
 
         traced, flat = self._trace(args, kwargs)
         in_tree = tree_util.tree_structure((args, kwargs))
-        return stages.Traced(traced, in_tree, [get_aval(x) for x in flat], self._signature)
+        device = self._device() if self._device else traced.placement(flat)[0]
+        return stages.Traced(traced, in_tree, [get_aval(x) for x in flat], self._signature, device)
 
     def lower(self, *args: Any, **kwargs: Any) -> Any:
         """Lower for the given arguments: `.as_text(dialect)`, `.compile()`."""
@@ -264,6 +307,8 @@ def jit(
       donate_argnames: names of such arguments.
       keep_unused: keep arguments that the function does not use.
       inline: when traced, insert the operations rather than one `jit` equation.
+      device: where it runs, whatever its arguments (deprecated: `jax.device_put` them).
+      backend: the same by the backend's name.
 
     Returns:
       A function with the same signature.
@@ -278,14 +323,32 @@ def jit(
         return functools.partial(
             jit, static_argnums=static_argnums, static_argnames=static_argnames,
             donate_argnums=donate_argnums, donate_argnames=donate_argnames,
-            keep_unused=keep_unused, inline=inline,
+            keep_unused=keep_unused, inline=inline, device=device, backend=backend,
         )  # fmt: skip
     if not callable(fun):
         raise TypeError(f"Expected a callable value, got {fun!r}")
     signature = Signature(fun, static_argnums, static_argnames, donate_argnums, donate_argnames)
-    jitted = JitFunction(fun, signature, inline, keep_unused)
+    where = _chosen_device(device, backend)
+    jitted = JitFunction(fun, signature, inline, keep_unused, device=where)
     _all_functions.add(jitted)
     return jitted
+
+
+def _chosen_device(device: Any, backend: str | None) -> Callable[[], Device] | None:
+    if device is None and backend is None:
+        return None
+    if device is not None and backend is not None:
+        raise ValueError(
+            f"can't specify both a device and a backend for jit, got {device=} and {backend=}"
+        )
+    warnings.warn(
+        "backend and device argument on jit is deprecated. You can use `jax.device_put(..., "
+        'jax.local_devices(backend="cpu")[0])` on the inputs to the jitted function to get the '
+        "same behavior.",
+        DeprecationWarning,
+        stacklevel=3,
+    )
+    return lambda: device if device is not None else devices.devices(backend)[0]
 
 
 def jnp_jit(
@@ -310,7 +373,7 @@ def jnp_jit(
 
     @functools.wraps(fun)
     def call(*args: Any, **kwargs: Any) -> Any:
-        if not is_staging():
+        if not is_staging() and (not off_host.used or runs_on_host(*args, *kwargs.values())):
             return fun(*args, **kwargs)
         return jitted._call(args, kwargs)
 
@@ -323,8 +386,17 @@ def is_staging() -> bool:
     while trace is not eval_trace:
         if isinstance(trace, JaxprTrace):
             return True
+        if trace is placed_trace:
+            return False
         trace = trace.parent  # type: ignore[attr-defined]
     return False
+
+
+def runs_on_host(*values: Any) -> bool:
+    """Whether an operation on these values is run at once, by NumPy kernels."""
+    if is_staging() or any(isinstance(v, PlacedArray) for v in values):
+        return False
+    return devices.default_is_host()
 
 
 def clear_caches() -> None:
@@ -332,4 +404,5 @@ def clear_caches() -> None:
     for fun in list(_all_functions):
         fun.clear_cache()
     compiling.clear_programs()
+    forget_operations()
     clear_derived()

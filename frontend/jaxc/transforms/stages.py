@@ -7,7 +7,8 @@ from typing import Any
 
 from jaxc import tree_util
 from jaxc.core import dtypes
-from jaxc.core.array import as_array
+from jaxc.core.array import Array, as_array
+from jaxc.core.devices import Device, SingleDeviceSharding
 from jaxc.core.trace import aval_handlers, get_aval
 from jaxc_compiler.opset.avals import ShapedArray
 
@@ -86,8 +87,16 @@ def struct_of(aval: ShapedArray) -> ShapeDtypeStruct:
 class Traced:
     """A function traced at one signature: `jit(f).trace(...)`."""
 
-    def __init__(self, traced: Any, in_tree: Any, in_avals: Sequence[ShapedArray], signature: Any):
+    def __init__(
+        self,
+        traced: Any,
+        in_tree: Any,
+        in_avals: Sequence[ShapedArray],
+        signature: Any,
+        device: Device,
+    ):
         self._traced = traced
+        self._device = device
         self.in_tree = in_tree
         self.in_avals = list(in_avals)
         self._signature = signature
@@ -174,8 +183,11 @@ class Lowered:
             return str(self._parent.jaxpr)
         from jaxc.backend import stage_text
 
-        traced = self._parent._traced
-        return stage_text(traced.closed, dialect or "lax", name=traced.name, donated=traced.donated)
+        traced, device = self._parent._traced, self._parent._device
+        return stage_text(
+            traced.closed, dialect or "lax",
+            name=traced.name, donated=traced.donated, device=device,
+        )  # fmt: skip
 
     def compiler_ir(self, dialect: str | None = None) -> Any:
         return self.as_text(dialect)
@@ -197,12 +209,8 @@ class Compiled:
     def __init__(self, lowered: Lowered):
         self._lowered = lowered
         self._traced = lowered._parent._traced
-        from jaxc.transforms import compiling
-
-        if self._traced.program is None:
-            self._traced.program = compiling.program_of(
-                self._traced.closed, self._traced.donated, self._traced.name
-            )
+        self._device = lowered._parent._device
+        self._program = self._traced.program_on(self._device)
 
     @property
     def in_tree(self) -> Any:
@@ -230,7 +238,7 @@ class Compiled:
         return None
 
     def runtime_executable(self) -> Any:
-        return self._traced.program.executable
+        return self._program.executable
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         signature = self._lowered._parent._signature
@@ -258,4 +266,23 @@ class Compiled:
                     f"was compiled: argument {i} was compiled with {aval.str_short()} "
                     f"and called with {got.str_short()}"
                 )
-        return self._traced.run([as_array(x) for x in flat])
+        arrays = [as_array(x) for x in flat]
+        self._check_devices(arrays)
+        return self._traced.run(arrays, self._device)
+
+    def _check_devices(self, arrays: Sequence[Array]) -> None:
+        wrong = [i for i, a in enumerate(arrays) if a.committed and a.device != self._device]
+        if not wrong:
+            return
+        required = SingleDeviceSharding(self._device)
+        lines = []
+        for i in wrong:
+            name, shape = self._traced.argument_name(i), arrays[i].aval.str_short(False)
+            lines.append(
+                f"Argument {name} with shape {shape}:\n  Passed sharding: {arrays[i].sharding}\n"
+                f"  Required sharding: {required}"
+            )
+        raise ValueError(
+            "Computation was compiled for input shardings that disagree with the shardings of "
+            f"arguments passed to it. Here are the {len(wrong)} mismatches:\n" + "\n".join(lines)
+        )
