@@ -11,7 +11,7 @@ import hashlib
 import importlib.metadata
 import platform
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,12 +29,15 @@ class Artifact:
     """A compiled module.
 
     Attributes:
-      vmfb: what the runtime loads; its function is `module.main`.
+      vmfb: what the runtime loads; its function is `module.main`. For a plugin of XLA it is
+        StableHLO, or the plugin's own executable if the target names a topology.
       target: what it was compiled for.
+      about: of an executable the plugin, the topology and the plugin's version text.
     """
 
     vmfb: bytes
     target: Target
+    about: dict[str, str] = field(default_factory=dict)
 
 
 def compile(
@@ -61,7 +64,17 @@ def compile(
     target = target or targets.get("cpu")
     if donated is not None:
         pipelines.mark_donated(module, donated)
-    return Artifact(pipelines.run(module, target, instruments), target)
+    code = pipelines.run(module, target, instruments)
+    if target.is_ahead_of_time:
+        return Artifact(*_ahead_of_time(code, target))
+    return Artifact(code, target)
+
+
+def _ahead_of_time(code: bytes, target: Target) -> tuple[bytes, Target, dict[str, str]]:
+    from jaxc_compiler import ahead_of_time
+
+    executable, about = ahead_of_time.compile_for_topology(code, target)
+    return executable, target, about
 
 
 def dump_stages(
@@ -99,7 +112,7 @@ def cache_key(program: str, target: Target | None = None, *, extra: Any = ()) ->
 def flags_fingerprint(target: Target | None = None) -> str:
     """What an artifact depends on besides the program: versions, flags, the CPU, this compiler."""
     target = target or targets.get("cpu")
-    parts = [*_versions(), *target.flags, _own_sources()]
+    parts = [*_versions(), str(target), *target.flags, _own_sources()]
     if not target.portable:
         parts += [platform.machine(), _cpu_model()]
     return "\n".join(parts)

@@ -51,6 +51,7 @@ __all__ = [
     "tensor_type",
     "to_attr",
     "to_bytecode",
+    "to_portable_stablehlo",
 ]  # fmt: skip
 
 KEY = KeyDtype("fry")
@@ -391,3 +392,12 @@ def load_stablehlo() -> None:
 
 
 _stablehlo_loaded: list[bool] = []
+
+
+def to_portable_stablehlo(module: ir.Module) -> bytes:
+    """A StableHLO module in the encoding that readers of the last twelve weeks and later take."""
+    from torch_mlir._mlir_libs import _stablehlo
+
+    weeks = _stablehlo.StablehloCompatibilityRequirement.WEEK_12
+    version = _stablehlo.get_version_from_compatibility_requirement(weeks)
+    return _stablehlo.serialize_portable_artifact(module, version)

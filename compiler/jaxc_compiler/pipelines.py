@@ -90,8 +90,6 @@ GPU: Pipeline = (
     (stages.LINALG, (lower_linalg, lower_boundary)),
 )
 
-PIPELINES = {"cpu": CPU, "gpu": GPU}
-
 
 def lower_stablehlo(module: ir.Module, target: Target) -> None:
     """The optional lowering to StableHLO, loaded when it is asked for."""
@@ -109,6 +107,8 @@ STABLEHLO: Pipeline = (
     (stages.STABLEHLO, (lower_stablehlo, merge_equal_ops)),
 )
 
+PIPELINES = {"cpu": CPU, "gpu": GPU, "pjrt": STABLEHLO}
+
 
 def mark_donated(module: ir.Module, donated: Sequence[bool]) -> None:
     """Say for each argument of `main` whether its buffer may be overwritten."""
@@ -120,8 +120,14 @@ def mark_donated(module: ir.Module, donated: Sequence[bool]) -> None:
 
 
 def run(module: ir.Module, target: Target, instruments: Iterable[Instrument] = ()) -> bytes:
-    """Lower a `lax` module and let IREE compile it; returns the `.vmfb`."""
+    """Lower a `lax` module and let IREE compile it; returns the `.vmfb`.
+
+    For XLA's plugins it is StableHLO in the portable encoding, which they compile.
+    """
     code = lower(module, target, instruments)
+    if target.backend == "pjrt":
+        with mlir.LOCK:
+            return mlir.to_portable_stablehlo(module)
     with mlir.LOCK:
         kernels_only = target.name == "cpu" and _is_kernels_only(module)
     if kernels_only:

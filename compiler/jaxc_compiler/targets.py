@@ -87,7 +87,14 @@ _GPUS = {
     "metal": _Gpu("metal", "", ("apple",)),
 }  # fmt: skip
 
-NAMES = ("cpu", *_GPUS)
+# TPU generations with a grid of the usual size. For a topology libtpu compiles ahead of time, for
+# plain `tpu` when the program is loaded.
+_TPU_TOPOLOGIES = (
+    "v5e:2x2", "v6e:2x2", "tpu7x:2x2x1", "v5p:2x2x1", "v4:2x2x1", "v3:2x2", "v2:2x2",
+)  # fmt: skip
+
+# `pjrt:NAME` is any other plugin of XLA's, which compiles StableHLO when a program is loaded.
+NAMES = ("cpu", *_GPUS, "tpu", "pjrt")
 # The runtime's device driver for each target. `local-sync` runs on the calling thread.
 _DRIVERS = {"cpu": "local-sync", "rocm": "hip"}
 
@@ -98,10 +105,11 @@ class Target:
 
     Attributes:
       name: as users say it: `cpu`, `cuda`, `vulkan`, ...
-      backend: the family that decides which lowering is used: `cpu` or `gpu`.
+      backend: the family that decides which lowering is used: `cpu`, `gpu` or `pjrt`.
       flags: IREE's, in order.
       portable: whether the artifact may run on a machine other than this one.
-      chip: the model it is compiled for: `host`, `riscv64`, `sm_80`, `llvmpipe`, ...
+      chip: the model it is compiled for: `host`, `riscv64`, `sm_80`, `llvmpipe`, `v5e:2x2`, ...;
+        of `pjrt` the plugin's name.
     """
 
     name: str
@@ -111,8 +119,15 @@ class Target:
     chip: str = ""
 
     @property
+    def is_ahead_of_time(self) -> bool:
+        """Whether a plugin of XLA compiles it before it is loaded."""
+        return self.name == "tpu" and bool(self.chip)
+
+    @property
     def driver(self) -> str:
         """The runtime's device driver that runs its programs."""
+        if self.name == "pjrt":
+            return self.chip
         return _DRIVERS.get(self.name, self.name)
 
     def __str__(self) -> str:
@@ -139,6 +154,8 @@ def get(spec: str = "cpu", *, portable: bool = False) -> Target:
     name, _, chip = spec.partition(":")
     if name == "cpu":
         return _cpu(chip or "host", portable)
+    if name in ("tpu", "pjrt"):
+        return _tpu(chip) if name == "tpu" else _plugin(chip)
     if name not in _GPUS:
         raise ValueError(f"unknown target {name!r}: one of {', '.join(NAMES)}")
     return _gpu(name, chip or _GPUS[name].chips[0])
@@ -152,6 +169,8 @@ def chips(name: str) -> tuple[str, ...]:
     """
     if name == "cpu":
         return ("host", "generic", *_CPU_CHIPS)
+    if name in ("tpu", "pjrt"):
+        return _TPU_TOPOLOGIES if name == "tpu" else ("xla_cpu",)
     gpu = _GPUS[name]
     return (*gpu.chips, *dict(gpu.stand_ins))
 
@@ -191,6 +210,22 @@ def _gpu(name: str, chip: str) -> Target:
     if gpu.chip_flag:
         flags.append(f"{gpu.chip_flag}={dict(gpu.stand_ins).get(chip, chip)}")
     return Target(name, "gpu", (*_COMMON, *flags), True, chip)
+
+
+def _tpu(topology: str) -> Target:
+    """A topology is a generation and a grid; libtpu knows which grids there are."""
+    generation, _, grid = topology.partition(":")
+    known = {name.partition(":")[0] for name in _TPU_TOPOLOGIES}
+    if topology and (generation not in known or not all(n.isdigit() for n in grid.split("x"))):
+        few = ", ".join(_TPU_TOPOLOGIES)
+        raise ValueError(f"unknown topology {topology!r} of target tpu: such as {few}")
+    return Target("tpu", "pjrt", (), True, topology)
+
+
+def _plugin(name: str) -> Target:
+    if not name:
+        raise ValueError("target pjrt needs a plugin's name, as in pjrt:xla_cpu")
+    return Target("pjrt", "pjrt", (), True, name)
 
 
 @cache

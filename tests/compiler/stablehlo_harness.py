@@ -19,6 +19,8 @@ from jaxc_compiler.opset.avals import KeyDtype, ShapedArray
 from jaxc_runtime import buffer, executable
 
 TOLERANCE = {"bfloat16": 2e-2, "float16": 2e-3, "float32": 5e-6, "float64": 1e-9}
+TOLERANCE |= {"complex64": 5e-6, "complex128": 1e-9}
+UP_TO_SIGN = frozenset({"eigh", "svd"})  # vectors
 
 
 @dataclass
@@ -28,6 +30,7 @@ class Call:
     op: Any
     params: dict
     arrays: list[np.ndarray]
+    keys: list[bool]  # which operands are words of typed random keys
 
     @property
     def label(self) -> str:
@@ -45,22 +48,23 @@ class Call:
 
 
 def calls(name: str) -> list[Call]:
-    """The samples of an op, filled from its domain; none on typed keys."""
+    """The samples of an op, filled from its domain."""
     op = book.OPS[name]
     random = np.random.default_rng(0)
     found = []
     for sample in op.samples() if op.samples and op.numpy else ():
-        operands = list(sample.operands)
-        keys = any(isinstance(getattr(x, "dtype", None), KeyDtype) for x in operands)
-        if not keys:
-            arrays = [_fill(op, x, random) for x in operands]
-            found.append(Call(op, sample.params, arrays))
+        keys = [isinstance(getattr(x, "dtype", None), KeyDtype) for x in sample.operands]
+        arrays = [_fill(op, x, random) for x in sample.operands]
+        found.append(Call(op, sample.params, arrays, keys))
     return found
 
 
 def _fill(op: Any, x: Any, random: np.random.Generator) -> np.ndarray:
     if not isinstance(x, ShapedArray):
         return np.asarray(x)
+    if isinstance(x.dtype, KeyDtype):
+        words = random.integers(0, 2**32, (*x.shape, *x.dtype.key_shape))
+        return words.astype(np.uint32)
     low, high = max(op.domain[0], -1e3), min(op.domain[1], 1e3)
     kind = x.dtype.kind
     if kind == "b":
@@ -148,7 +152,10 @@ def assert_close(call: Call, got: Sequence[np.ndarray]) -> None:
             np.testing.assert_array_equal(value, wanted, err_msg=call.label)
             continue
         tolerance = TOLERANCE[wanted.dtype.name] * max(1, call.op.tolerance / 4)
-        value, wanted = value.astype(np.float64), wanted.astype(np.float64)
+        wide = np.complex128 if wanted.dtype.kind == "c" else np.float64
+        value, wanted = value.astype(wide), wanted.astype(wide)
+        if call.op.name in UP_TO_SIGN:
+            value, wanted = np.abs(value), np.abs(wanted)
         np.testing.assert_allclose(value, wanted, tolerance, tolerance, err_msg=call.label)
 
 

@@ -1,22 +1,55 @@
-"""Runs StableHLO text with the XLA CPU client that comes with real JAX."""
+"""Runs programs on XLA's CPU plugin with the PJRT client: StableHLO text, and ops of the book."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-import jax
 import numpy as np
-from jax._src import xla_bridge
-from jax._src.lib import xla_client
+from compiler.stablehlo_harness import Call
+
+from jaxc.core.primitive import primitive
+from jaxc.lowering import lower_jaxpr
+from jaxc.physical import physicalize
+from jaxc.random.primitives import random_unwrap_p, random_wrap_p
+from jaxc.transforms.staging import trace_to_jaxpr
+from jaxc_compiler import driver, targets
+from jaxc_compiler.opset.avals import KeyDtype, ShapedArray
+from jaxc_runtime import pjrt
 
 
-def run_with_xla(text: str, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """The results of a module's `main`, compiled by XLA."""
-    client = xla_bridge.get_backend("cpu")
-    devices = xla_client.DeviceList(tuple(client.local_devices()[:1]))
-    program = client.compile_and_load(text.encode(), devices, xla_client.CompileOptions())
-    with jax.enable_x64(True):
-        arguments = [jax.device_put(array) for array in arrays]
-        results = program.execute_sharded(arguments)
-        parts = results.disassemble_into_single_device_arrays()
-        return [np.asarray(part[0]) for part in parts]
+def run_with_xla(program: str | bytes, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """The results of a StableHLO module's `main`."""
+    device = pjrt.devices("xla_cpu")[0]
+    loaded = device.load(program)
+    results = loaded([device.to_device(np.asarray(array)) for array in arrays])
+    return [device.to_numpy(r, s, d) for r, (s, d) in zip(results, loaded.outputs, strict=True)]
+
+
+def run_calls(made: Sequence[Call]) -> list[list[np.ndarray]]:
+    """The results of every call, in one program that takes the way of `jit`."""
+    arrays = [array for call in made for array in call.arrays]
+
+    def program(*operands: Any) -> list[Any]:
+        results, rest = [], list(operands)
+        for call in made:
+            mine, rest = rest[: len(call.arrays)], rest[len(call.arrays) :]
+            results += _bind(call, mine)
+        return results
+
+    closed = trace_to_jaxpr(program, [ShapedArray(a.shape, a.dtype) for a in arrays])
+    module = lower_jaxpr(physicalize(closed), embed_constants=True)
+    found = iter(run_with_xla(driver.compile(module, targets.get("pjrt:xla_cpu")).vmfb, arrays))
+    return [[next(found) for _ in call.expected()] for call in made]
+
+
+def _bind(call: Call, operands: Sequence[Any]) -> Sequence[Any]:
+    """Keys cross the boundary as the words they are made of."""
+    prim = primitive(call.op.name)
+    typed = [
+        random_wrap_p.bind(x, impl="fry") if is_key else x for x, is_key in zip(operands, call.keys)
+    ]
+    results = prim.bind(*typed, **call.params)
+    results = results if call.op.multiple_results else [results]
+    keys = [isinstance(r.aval.dtype, KeyDtype) for r in results]
+    return [random_unwrap_p.bind(r) if is_key else r for r, is_key in zip(results, keys)]

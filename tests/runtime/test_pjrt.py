@@ -53,6 +53,7 @@ def test_values(device, program):
 def test_device_is_described(device):
     assert (device.platform, device.kind, device.index) == ("xla_cpu", "cpu", 0)
     assert repr(device) == "Device(xla_cpu:0)"
+    assert device.target() == "pjrt:xla_cpu"
 
 
 def test_signature_is_found_in_the_program(program):
@@ -132,6 +133,11 @@ def test_plugin_says_what_is_wrong(device):
 def test_damaged_program(device, data):
     with pytest.raises(ArtifactError):
         device.load(data)
+
+
+def test_other_function(device):
+    with pytest.raises(ArtifactError, match="no function 'second'; it has: main"):
+        device.load(PROGRAM, "second")
 
 
 def test_serialized_program(device, program):

@@ -67,7 +67,7 @@ def compile_function(
         outputs=_array_specs(closed.out_avals),
         in_structure=_structure(arguments),
         out_structure=_structure(out_shapes),
-        versions={package: importlib.metadata.version(package) for package in _VERSIONS},
+        versions={p: importlib.metadata.version(p) for p in _VERSIONS} | compiled.about,
     )
     Path(path).write_bytes(artifact.pack(compiled.vmfb, metadata))
     return metadata

@@ -13,7 +13,7 @@ from functools import cached_property
 
 import numpy as np
 
-from jaxc_runtime.errors import DeviceError
+from jaxc_runtime.errors import ArtifactError, DeviceError
 from jaxc_runtime.pjrt import buffer as buffers
 from jaxc_runtime.pjrt import executable, plugins
 from jaxc_runtime.pjrt.api import STRUCTS, Api, raising, text_fields
@@ -47,6 +47,11 @@ class Device:
         self.kind = api.text("DeviceDescription_Kind", description=description)
         self.platform = client.name
 
+    def target(self, chip: str | None = None) -> str:
+        """What programs for it are compiled for, in the compiler's words."""
+        del chip  # the plugin knows its own
+        return self.platform if self.platform == "tpu" else f"pjrt:{self.platform}"
+
     def to_device(self, array: np.ndarray) -> Buffer:
         """Copy an array to the device.
 
@@ -65,16 +70,25 @@ class Device:
         """
         return buffers.to_numpy(self.client.api, buffer, shape, dtype)
 
-    def load(self, program: bytes | str, inputs: Sequence[ArrayType] | None = None) -> Executable:
+    def load(
+        self,
+        program: bytes | str,
+        function: str = "main",
+        *,
+        inputs: Sequence[ArrayType] | None = None,
+    ) -> Executable:
         """Load a program: StableHLO as text or bytecode, or an executable of this plugin.
 
         Args:
-            program: its function is `main`.
+            program: StableHLO, whose function is `main`, or what the plugin made of it.
+            function: `main`, the only one a plugin knows.
             inputs: shape and dtype of each argument; found in the program if not given.
 
         Raises:
             ArtifactError: the plugin does not take it, with the plugin's own words.
         """
+        if function != "main":
+            raise ArtifactError(f"the program has no function {function!r}; it has: main")
         code = program.encode() if isinstance(program, str) else bytes(program)
         return executable.load(self.client.api, self.client.pointer, self, code, inputs)
 

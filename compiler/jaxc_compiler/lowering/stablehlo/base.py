@@ -30,6 +30,12 @@ STAGE = "stablehlo"
 Lowering = Callable[..., Sequence[ir.Value]]
 LOWERINGS: dict[str, Lowering] = {}
 FALLBACKS: list[Callable[..., Sequence[ir.Value] | None]] = []  # tried in order for other ops
+# Ops that never get here from a program that can run, and why.
+_AXIS = "it names an axis of vmap, which replaces it, or of a mesh of several devices"
+MISSING: dict[str, str] = {
+    **dict.fromkeys(("psum", "pmax", "pmin", "ppermute", "all_gather", "axis_index"), _AXIS),
+    "custom_lin": "it only exists while a function with a custom rule is linearized",
+}
 _NAMED: set[str] = set()  # ops whose function wants to know which of several it lowers
 
 
@@ -291,7 +297,8 @@ def _lower_op(e: Emitter, op: Any, name: str, operands: list[ir.Value]) -> Seque
         results = fallback(e, op, name, operands, params)
         if results is not None:
             return results
-    raise e.error(f"lax.{name} has no StableHLO lowering")
+    reason = f": {MISSING[name]}" if name in MISSING else ""
+    raise e.error(f"lax.{name} has no StableHLO lowering{reason}")
 
 
 _OWN_SHAPES = frozenset({"bitcast_convert_type", "optimization_barrier"})

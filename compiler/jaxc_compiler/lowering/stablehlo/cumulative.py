@@ -51,11 +51,10 @@ def lower_cumlogsumexp(
     e: Emitter, op: Any, operands: list, *, axis: int, reverse: bool
 ) -> list[ir.Value]:
     dtype = aval_of(operands[0]).dtype
-    if dtype.kind == "c":
-        raise e.error("lax.cumlogsumexp of complex numbers has no StableHLO lowering")
+    combine = _complex_log_add_exp if dtype.kind == "c" else _log_add_exp
     x = widened(e, operands[0], "sum")
     fill = e.constant(np.array(-np.inf).astype(aval_of(x).dtype))
-    result = scan(e, x, fill, axis, reverse, lambda a, b: _log_add_exp(e, a, b))
+    result = scan(e, x, fill, axis, reverse, lambda a, b: combine(e, a, b))
     return [e.convert(result, dtype)]
 
 
@@ -66,3 +65,15 @@ def _log_add_exp(e: Emitter, x: ir.Value, y: ir.Value) -> ir.Value:
     result = e.same("add", greater, e.same("log_plus_one", exponential))
     undefined = e.compare(difference, difference, "NE")
     return e.select(undefined, e.same("add", x, y), result)
+
+
+def _complex_log_add_exp(e: Emitter, x: ir.Value, y: ir.Value) -> ir.Value:
+    """log(exp(x - s) + exp(y - s)) + s, where s is the greater real part if it is finite."""
+    aval = aval_of(x)
+    part = aval.update(dtype=np.dtype(f"f{aval.dtype.itemsize // 2}"))
+    scale = e.same("maximum", e.one("real", part, x), e.one("real", part, y))
+    zero = e.full_like(scale, 0)
+    finite = e.one("is_finite", part.update(dtype=np.dtype(bool)), scale)
+    scale = e.one("complex", aval, e.select(finite, scale, zero), zero)
+    terms = [e.same("exponential", e.same("subtract", v, scale)) for v in (x, y)]
+    return e.same("add", e.same("log", e.same("add", *terms)), scale)
