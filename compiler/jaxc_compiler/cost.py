@@ -62,21 +62,68 @@ def contraction_flops(dimension_numbers: Any, lhs: tuple[int, ...], rhs: tuple[i
     return 2.0 * math.prod(lhs) * math.prod(free)
 
 
+# Ops that only move elements or name them.
+_MOVES = frozenset({
+    "broadcast_in_dim", "reshape", "transpose", "squeeze", "expand_dims", "slice", "copy", "iota",
+    "rev", "pad", "concatenate", "gather", "dynamic_slice", "dynamic_update_slice", "scatter",
+    "select_n", "convert_element_type", "bitcast_convert_type", "stop_gradient", "split", "stack",
+    "optimization_barrier", "constant", "yield", "branch", "tile",
+})  # fmt: skip
+
+
+def flops_of(name: str, kind: str, params: Any, in_avals: Any, out_avals: Any) -> float:
+    """Estimated floating-point (or integer) operations of an op without regions.
+
+    Args:
+      kind: the op book's kind: `reduction`, `elementwise`, ...
+      params: read for contractions and convolutions only.
+    """
+    if name in _MOVES:
+        return 0.0
+    if name == "dot_general":
+        return contraction_flops(params["dimension_numbers"], in_avals[0].shape, in_avals[1].shape)
+    out = float(sum(aval.size for aval in out_avals))
+    if name == "conv_general_dilated":
+        features = params["dimension_numbers"].rhs_spec[0]
+        return 2.0 * out * in_avals[1].size / in_avals[1].shape[features]
+    if name.startswith("scatter"):
+        return float(in_avals[-1].size)
+    if kind in ("reduction", "cumulative"):
+        return float(sum(aval.size for aval in in_avals))
+    return out
+
+
+def work_of(name: str, flops: float, out_avals: Any) -> float:
+    """What an op takes in simple operations: the weight by which a dispatch's time is split."""
+    size = float(sum(aval.size for aval in out_avals))
+    return max(flops, size * of_element(name))
+
+
 # Ops that are never part of a kernel: calls to the host, and whole algorithms with their own
 # lowering.
-HOST_OPS = frozenset({
-    "debug_callback", "debug_print", "io_callback", "pure_callback", "fft", "cholesky", "lu",
+CALLS = frozenset({"debug_callback", "debug_print", "io_callback", "pure_callback"})
+HOST_OPS = CALLS | frozenset({
+    "fft", "cholesky", "lu",
     "eigh", "eig", "svd", "qr", "geqrf", "householder_product", "triangular_solve", "schur",
     "hessenberg", "tridiagonal", "tridiagonal_solve",
 })  # fmt: skip
 
 
-def belongs_in_kernel(name: str, params: Any, in_avals: Any) -> bool:
-    """Whether an op without regions is to be computed inside a kernel on a CPU."""
+def why_not_in_kernel(name: str, params: Any, in_avals: Any) -> str:
+    """Why an op without regions is not computed inside a kernel on a CPU; empty if it is."""
+    if name in CALLS:
+        return "it calls back to Python"
     if name in HOST_OPS:
-        return False
-    if name == "dot_general":
-        flops = contraction_flops(params["dimension_numbers"], in_avals[0].shape, in_avals[1].shape)
-        tiled = all(aval.dtype.name in TILED_DTYPES for aval in in_avals)
-        return flops <= (TILED_CONTRACTION_FLOPS if tiled else KERNEL_CONTRACTION_FLOPS)
-    return True
+        return "it is an algorithm with a lowering of its own"
+    if name != "dot_general":
+        return ""
+    flops = contraction_flops(params["dimension_numbers"], in_avals[0].shape, in_avals[1].shape)
+    dtypes = {aval.dtype.name for aval in in_avals}
+    tiled = dtypes <= set(TILED_DTYPES)
+    limit = TILED_CONTRACTION_FLOPS if tiled else KERNEL_CONTRACTION_FLOPS
+    if flops <= limit:
+        return ""
+    return (
+        f"the contraction takes {flops / 1e6:,.0f} MFLOP, and a kernel's limit for "
+        f"{', '.join(sorted(dtypes))} is {limit / 1e6:,.0f}"
+    )

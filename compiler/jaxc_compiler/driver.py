@@ -78,17 +78,21 @@ def _ahead_of_time(code: bytes, target: Target) -> tuple[bytes, Target, dict[str
 
 
 def dump_stages(
-    module: ir.Module, target: Target | None = None, *, until: str | None = None
+    module: ir.Module,
+    target: Target | None = None,
+    *,
+    until: str | None = None,
+    locations: bool = False,
 ) -> dict[str, str]:
     """The module's text at every stage from the one it is at, in order, up to `until`.
 
     Example:
       >>> list(dump_stages(lower_jaxpr(jaxpr)))  # doctest: +SKIP
-      ['lax', 'kernel', 'linalg', 'iree', 'asm']
+      ['lax', 'kernel', 'linalg', 'iree', 'llvm', 'llvm-opt', 'asm']
     """
-    from jaxc_compiler import pipelines
+    from jaxc_compiler import dump
 
-    return pipelines.dump(module, target or targets.get("cpu"), until)
+    return dump.dump_stages(module, target or targets.get("cpu"), until, locations=locations)
 
 
 # -- the key of the compile cache ----------------------------------------------------------------

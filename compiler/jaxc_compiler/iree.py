@@ -7,6 +7,7 @@ dialects. One session for each set of flags, kept; its context is used by one th
 from __future__ import annotations
 
 import ctypes
+import io
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -140,7 +141,35 @@ def compile_module(source: bytes | str, flags: tuple[str, ...]) -> bytes:
         return compiler.output(module)
 
 
-def dump_phases(source: bytes | str, flags: tuple[str, ...], phases: tuple[str, ...]) -> dict:
+def text_of(code: bytes, locations: bool = False) -> str:
+    """A module of IREE's input dialects as IREE prints it."""
+    with _printer().lock:
+        return _text(_printer().parse(code), locations)
+
+
+def bytecode_of(text: str) -> bytes:
+    """The bytecode of a module that `text_of` printed.
+
+    Raises:
+      MLIRError: if it is none.
+    """
+    buffer = io.BytesIO()
+    with _printer().lock:
+        _printer().parse(text).operation.write_bytecode(buffer)
+    return buffer.getvalue()
+
+
+def _printer() -> IreeSession:
+    return session(("--iree-input-type=none",))
+
+
+def _text(module: ir.Module, locations: bool) -> str:
+    return module.operation.get_asm(enable_debug_info=locations) + "\n"
+
+
+def dump_phases(
+    source: bytes | str, flags: tuple[str, ...], phases: tuple[str, ...], locations: bool = False
+) -> dict[str, str]:
     """The IR after each of some of PHASES, as text."""
     compiler = session(flags)
     texts: dict[str, str] = {}
@@ -149,17 +178,29 @@ def dump_phases(source: bytes | str, flags: tuple[str, ...], phases: tuple[str, 
         previous = None
         for phase in phases:
             compiler.run_phases(module, previous, phase)
-            texts[phase] = str(module)
+            texts[phase] = _text(module, locations)
             previous = phase
     return texts
 
 
-def dump_assembly(source: bytes | str, flags: tuple[str, ...]) -> str:
-    """The assembly of a CPU module's executables."""
+def dump_files(
+    source: bytes | str, flags: tuple[str, ...], patterns: tuple[str, ...]
+) -> dict[str, str]:
+    """What IREE writes on the way to a module's executables, by pattern of the files' names.
+
+    Args:
+      patterns: such as `*.s`; the texts of several executables are joined.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        option = f"--iree-hal-dump-executable-intermediates-to={folder}"
-        compiler = IreeSession((*flags, option))
+        options = [f"--iree-hal-dump-executable-{k}-to={folder}" for k in _DUMPED]
+        compiler = IreeSession((*flags, *options))
         module = compiler.parse(source)
         compiler.run_phases(module, None, "hal")
-        files = sorted(Path(folder).glob("*.s"))
-        return "\n".join(file.read_text() for file in files)
+        found = {pattern: sorted(Path(folder).glob(pattern)) for pattern in patterns}
+        return {
+            pattern: "\n".join(file.read_text(errors="replace") for file in files)
+            for pattern, files in found.items()
+        }
+
+
+_DUMPED = ("intermediates", "binaries")

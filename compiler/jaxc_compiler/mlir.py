@@ -359,9 +359,9 @@ def attrs_of(params: dict[str, Any]) -> dict[str, ir.Attribute]:
 
 
 def params_of(op: ir.Operation) -> dict[str, Any]:
-    """An op's parameters from its attributes."""
+    """An op's parameters from its attributes; a name with a dot is a mark that a pass left."""
     attributes = op.attributes
-    return {name: from_attr(attributes[name]) for name in attributes}
+    return {name: from_attr(attributes[name]) for name in attributes if "." not in name}
 
 
 # -- locations, bytecode -------------------------------------------------------------------------

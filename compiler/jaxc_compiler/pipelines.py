@@ -43,16 +43,6 @@ class Instrument:
         """Called when a stage's passes ran and what they left is legal there."""
 
 
-class StageTexts(Instrument):
-    """Keeps the text of every stage, by name."""
-
-    def __init__(self) -> None:
-        self.texts: dict[str, str] = {}
-
-    def after_stage(self, stage: Stage, module: ir.Module) -> None:
-        self.texts.setdefault(stage.name, module.operation.get_asm())
-
-
 def merge_equal_ops(module: ir.Module, target: Target) -> None:
     """MLIR's own CSE: ops are Pure, so equal ones are computed once."""
     del target
@@ -182,46 +172,4 @@ def _run_pass(
         instrument.after_pass(name, stage, module)
 
 
-def dump(module: ir.Module, target: Target, until: str | None = None) -> dict[str, str]:
-    """The text of every stage up to `until`, ours and IREE's.
-
-    The module may have been saved at a stage: it goes on from there.
-    """
-    with mlir.LOCK, mlir.CONTEXT:
-        kernel.load()
-        if until == stages.STABLEHLO.name:
-            return _dump_stablehlo(module, target)
-        current, pipeline = _remaining(module, target)
-        texts = {current: module.operation.get_asm()}
-    names = [stage.name for stage, _ in pipeline]
-    if until in names:
-        pipeline = pipeline[: names.index(until) + 1]
-    code = b""
-    if until != current:
-        seen = StageTexts()
-        code = lower(module, target, [seen], pipeline)
-        texts |= {stage: t for stage, t in seen.texts.items() if stage not in texts}
-    if until in texts:
-        return texts
-    texts["iree"] = iree.dump_phases(code, target.flags, ("executable-targets",)).popitem()[1]
-    if until != "iree":
-        texts["asm"] = iree.dump_assembly(code, target.flags)
-    return texts
-
-
-def _dump_stablehlo(module: ir.Module, target: Target) -> dict[str, str]:
-    seen = StageTexts()
-    lower(module, target, [seen], STABLEHLO)
-    return seen.texts
-
-
-def _remaining(module: ir.Module, target: Target) -> tuple[str, Pipeline]:
-    """The stage a module is at, and the stages after it (`lax` itself may be simplified again)."""
-    pipeline = PIPELINES[target.backend]
-    for index, (stage, _) in enumerate(pipeline):
-        if stages.is_legal(module, stage):
-            return stage.name, pipeline[index + (index > 0) :]
-    return "lax", pipeline
-
-
-__all__ = ["CompileError", "dump", "lower", "mark_donated", "merge_equal_ops", "run"]
+__all__ = ["CompileError", "lower", "mark_donated", "merge_equal_ops", "run"]

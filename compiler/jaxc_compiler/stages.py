@@ -11,16 +11,13 @@ from dataclasses import dataclass
 from jaxc_compiler.diagnostics import error_at
 from jaxc_compiler.mlir import ir
 
-# jaxpr is the frontend's; iree and asm are made by IREE.
-STAGES = ("jaxpr", "lax", "kernel", "linalg", "iree", "asm")
-
 
 @dataclass(frozen=True)
 class Stage:
     """What the functions of a module may hold at a stage.
 
     Attributes:
-      name: one of STAGES.
+      name: as `jaxc dump --stage` takes it.
       dialects: whose ops are legal. An op of another dialect is an error.
     """
 

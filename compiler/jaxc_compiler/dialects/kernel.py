@@ -25,6 +25,9 @@ from jaxc_compiler.mlir import ir
 
 IN_PLACE = "in_place"
 COPIES = "copies"
+# Reasons for a reader: why an op is in no kernel, why a kernel is not one with the one before.
+WHY_NOT = "jaxc.why_not"
+APART = "jaxc.apart"
 
 
 def load() -> None:

@@ -4,16 +4,20 @@
     %1 = "lax.reduce_sum"(%0) {...}   ->    ^bb0(%a): %2 = "lax.exp"(%a) ...
     return %1                                 "lax.yield_1"(%3) }) ; return %1
 
-What belongs into a kernel is `cost.belongs_in_kernel`'s decision. Ops are staged: a kernel holds
+What belongs into a kernel is `cost.why_not_in_kernel`'s decision. Ops are staged: a kernel holds
 everything that can be computed before the host ops of its stage. Loops and branches go in as a
 whole if all of their bodies do; otherwise they stay and their bodies are fused.
+
+What stays outside carries `jaxc.why_not`, and a kernel after another one `jaxc.apart`: reasons.
 """
 
 from __future__ import annotations
 
+from pathlib import PurePath
 from typing import Any
 
 from jaxc_compiler import cost, mlir
+from jaxc_compiler.diagnostics import parse_diagnostic
 from jaxc_compiler.dialects import definition, kernel, lax
 from jaxc_compiler.mlir import ir
 
@@ -35,17 +39,33 @@ def blocks_of(op: ir.Operation) -> list[ir.Block]:
     return [block for region in op.regions for block in region.blocks]
 
 
-def belongs_in_kernel(op: ir.Operation) -> bool:
-    """Whether the op, with all of its bodies, is to be computed inside a kernel."""
+def why_not_in_kernel(op: ir.Operation) -> str:
+    """Why the op, with all of its bodies, is not computed inside a kernel; empty if it is."""
     name = lax.name_of(op)
     if not name:
-        return False
+        return f"{op.name} is no op of the lax dialect"
     if blocks := blocks_of(op):
-        return all(belongs_in_kernel(o.operation) for block in blocks for o in block)
+        return _why_not_bodies(blocks)
     if name != "dot_general":
-        return name not in cost.HOST_OPS
+        return cost.why_not_in_kernel(name, {}, ())
     in_avals = [mlir.aval_of(v.type) for v in op.operands]
-    return cost.belongs_in_kernel(name, mlir.params_of(op), in_avals)
+    return cost.why_not_in_kernel(name, mlir.params_of(op), in_avals)
+
+
+def _why_not_bodies(blocks: list[ir.Block]) -> str:
+    for block in blocks:
+        for inner in block:
+            if reason := why_not_in_kernel(inner.operation):
+                nested = blocks_of(inner.operation)
+                return reason if nested else f"of {_described(inner.operation)}: {reason}"
+    return ""
+
+
+def _described(op: ir.Operation) -> str:
+    """An op's name and the user's line, for a reason."""
+    where = parse_diagnostic(str(op.location))
+    line = f" at {PurePath(where.file).name}:{where.line}" if where.file else ""
+    return f"{lax.name_of(op) or op.name}{line}"
 
 
 class _Node:
@@ -54,8 +74,10 @@ class _Node:
     def __init__(self, op: ir.Operation):
         self.op = op
         self.constant = _is_constant(op)
-        self.inside = belongs_in_kernel(op) and not self.constant
+        self.why_not = why_not_in_kernel(op)
+        self.inside = not self.why_not and not self.constant
         self.stage = 0
+        self.awaits: _Node | None = None  # the op outside of kernels that puts it into its stage
 
 
 def _fuse_block(block: ir.Block) -> None:
@@ -67,22 +89,42 @@ def _fuse_block(block: ir.Block) -> None:
             producer = producers.get(value)
             if producer is not None and not producer.constant:
                 later = node.inside and not producer.inside
-                node.stage = max(node.stage, producer.stage + later)
+                if producer.stage + later > node.stage:
+                    node.stage = producer.stage + later
+                    node.awaits = producer if later else producer.awaits
     _keep_effects_in_order(nodes)
     anchor = ir.InsertionPoint(ops[-1])
     moving = [node for node in nodes if not node.constant]
     for stage in range(max((node.stage for node in moving), default=-1) + 1):
         group = [node for node in moving if node.stage == stage and node.inside]
-        for part in _parts(group, producers):
-            _make_fused(part, producers, anchor)
+        for number, part in enumerate(_parts(group, producers)):
+            fused = _make_fused(part, producers, anchor)
+            if reason := _why_apart(part, number):
+                _mark(fused, kernel.APART, reason)
         for node in moving:
             if node.stage == stage and not node.inside:
                 node.op.move_before(ops[-1])
+                _mark(node.op, kernel.WHY_NOT, node.why_not)
                 for inner in blocks_of(node.op):
                     _fuse_block(inner)
     for node in nodes:
         if node.constant and not _is_used(node.op.results[0]):
             node.op.erase()
+
+
+def _why_apart(part: list[_Node], number: int) -> str:
+    """Why a kernel is not one with the kernel before it; empty for a block's first."""
+    if number:
+        return f"one kernel would bind more than {cost.LARGEST_BINDINGS} arrays"
+    for node in part:
+        if node.awaits is not None:
+            return f"it needs the result of {_described(node.awaits.op)}, which is in no kernel"
+    return ""
+
+
+def _mark(op: ir.Operation | None, name: str, reason: str) -> None:
+    if op is not None:
+        op.attributes[name] = mlir.to_attr(reason)
 
 
 def _keep_effects_in_order(nodes: list[_Node]) -> None:
@@ -128,7 +170,8 @@ def _is_constant_value(value: ir.Value, producers: dict[ir.Value, _Node]) -> boo
 
 def _make_fused(
     group: list[_Node], producers: dict[ir.Value, _Node], where: ir.InsertionPoint
-) -> None:
+) -> ir.Operation | None:
+    """The kernel of a group, which is moved into it; none if nobody reads its results."""
     members = {result for node in group for result in node.op.results}
 
     def outside(use: ir.OpOperand) -> bool:
@@ -144,7 +187,7 @@ def _make_fused(
     if not results:
         for node in reversed(group):
             node.op.erase()
-        return
+        return None
     operands: dict[ir.Value, int] = {}
     for node in group:
         for value in node.op.operands:
@@ -171,6 +214,7 @@ def _make_fused(
             node.op.operands[position] = constants[value]
         block.append(node.op)
     definition.build("lax.yield", [], results, ip=ir.InsertionPoint(block))
+    return fused
 
 
 def _is_constant(op: ir.Operation | None) -> bool:

@@ -14,8 +14,10 @@ dead.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import PurePath
 
 from jaxc_compiler import mlir
+from jaxc_compiler.diagnostics import parse_diagnostic
 from jaxc_compiler.dialects import kernel, lax
 from jaxc_compiler.mlir import ir
 from jaxc_compiler.opset.op import OPS
@@ -71,7 +73,9 @@ class _Body:
             return "the same operation reads it twice"
         if not len(user.results):
             return "its operand is also returned"
-        return f"its operand is used again by {lax.name_of(user)}"
+        where = parse_diagnostic(str(user.location))
+        line = f" at {PurePath(where.file).name}:{where.line}" if where.file else ""
+        return f"its operand is used again by {lax.name_of(user)}{line}"
 
 
 def mark_in_place(module: ir.Module, target: object = None) -> None:

@@ -1,4 +1,4 @@
-"""`jaxc dump`: the IR of a function after a stage of the pipeline."""
+"""`jaxc dump`: the IR of a function after a stage or around a pass."""
 
 from __future__ import annotations
 
@@ -14,16 +14,31 @@ def command(
     source: Annotated[str, typer.Argument(help="file.py:function, a saved stage, or -")],
     arguments: Arguments = "",
     stage: Annotated[
-        str, typer.Option(help="jaxpr, lax, kernel, linalg, stablehlo, iree or asm.")
+        str,
+        typer.Option(
+            help="jaxpr, lax, kernel, linalg, stablehlo, iree, llvm, llvm-opt; asm, ptx or spirv."
+        ),
     ] = "jaxpr",
+    after: Annotated[
+        str, typer.Option(metavar="PASS", help="The IR after this pass; all: after each.")
+    ] = "",
+    diff: Annotated[bool, typer.Option("--diff", help="What the pass (or each) changes.")] = False,
     all_stages: Annotated[str, typer.Option(metavar="DIR", help="Write every stage here.")] = "",
     target: Target = "cpu",
+    loc: Annotated[bool, typer.Option("--loc", help="Print where each op comes from.")] = False,
 ) -> None:
-    """Print the IR of a function after a stage of the pipeline."""
+    """Print the IR of a function after a stage of the pipeline, or after a pass."""
     from jaxc_tools import dump as dumping
 
+    request = dumping.Request(source, arguments, target, loc)
     if all_stages:
-        for path in dumping.dump_all(source, arguments, target, all_stages):
+        for path in dumping.dump_all(request, all_stages):
             print(path)
         return
-    sys.stdout.write(dumping.dump(source, arguments, stage, target))
+    if not after and not diff:
+        sys.stdout.write(dumping.dump(request, stage))
+        return
+    found = dumping.passes(request, after or dumping.ALL, stablehlo=stage == dumping.STABLEHLO)
+    for number, ran in enumerate(found, 1):
+        text = dumping.text_after(ran, number, diff)
+        sys.stdout.write(dumping.colored(text) if diff and sys.stdout.isatty() else text)

@@ -112,12 +112,13 @@ class Memory:
 class _Node:
     """One op applied to arrays, shared by its results."""
 
-    __slots__ = ("name", "operands", "out_avals", "params", "rule")
+    __slots__ = ("location", "name", "operands", "out_avals", "params", "rule")
 
     def __init__(self, name: str, operands: Sequence[Any], params: dict, out_avals: Sequence[Any]):
         self.name, self.operands = name, tuple(operands)
         self.params, self.out_avals = params, tuple(out_avals)
         self.rule = ELEMENT[name]
+        self.location = ir.Location.current
 
     def result_at(self, b: ScalarBuilder, index: tuple[Index, ...], number: int) -> Scalar:
         if self.name not in PER_RESULT:
@@ -126,7 +127,8 @@ class _Node:
         found = b.memo(key)
         if found is None:
             aval = self.out_avals[number]
-            found = self.rule(b, self.operands, index, aval, number=number, **self.params)
+            with self.location:
+                found = self.rule(b, self.operands, index, aval, number=number, **self.params)
             b.scope.memo[key] = found
         return found
 
@@ -142,7 +144,8 @@ class _Node:
 
     def _evaluate(self, b: ScalarBuilder, index: tuple[Index, ...]) -> list[Scalar]:
         aval = self.out_avals[0]
-        result = self.rule(b, self.operands, index, aval, **self.params)
+        with self.location:  # of the op, wherever its elements are asked for
+            result = self.rule(b, self.operands, index, aval, **self.params)
         return result if isinstance(result, list) else [result]
 
 
@@ -172,6 +175,7 @@ class Lazy:
         if found is None:
             flat = [_Flat(x) if x.aval.shape else x for x in node.operands]
             inner = _Node(node.name, flat, node.params, [_flat_aval(a) for a in node.out_avals])
+            inner.location = node.location
             found = inner.results_at(b, (position,))
             b.scope.memo[key] = found
         return found[self.number]

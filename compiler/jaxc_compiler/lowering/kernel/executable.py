@@ -51,7 +51,7 @@ class _Lowering:
         self.in_avals = [mlir.aval_of(v.type) for v in op.operands]
         self.out_avals = [mlir.aval_of(r.type) for r in op.results]
         self.packed_in, self.packed_out = self._choose_packed()
-        self.frame = Frame(module, name)
+        self.frame = Frame(module, name, op.location)
         self.buffers_in: dict[int, Buffer] = {}
         self.buffers_out: dict[int, Buffer] = {}
 

@@ -44,7 +44,7 @@ class Frame:
       bindings: its buffers in the order of the dispatch's bindings.
     """
 
-    def __init__(self, module: ir.Module, name: str):
+    def __init__(self, module: ir.Module, name: str, location: ir.Location | None = None):
         self.name = name
         self.bindings: list[Buffer] = []
         self.arena: Buffer | None = None
@@ -58,7 +58,7 @@ class Frame:
             "function_type": ir.TypeAttr.get(ir.FunctionType.get([], [])),
         }
         where = ir.InsertionPoint(inner.regions[0].blocks.append())
-        function = _create("func.func", attributes, 1, where)
+        function = _create("func.func", attributes, 1, where, location)
         _create("hal.executable.source_end", {}, 0, ir.InsertionPoint(self.outer))
         self.block = function.regions[0].blocks.append()
         self.end = _create("func.return", {}, 0, ir.InsertionPoint(self.block))
@@ -195,8 +195,10 @@ class Frame:
         return list(made.results)[: len(results)]
 
 
-def _create(name: str, attributes: dict, regions: int, ip: Any) -> ir.Operation:
-    return ir.Operation.create(name, [], [], attributes, [], regions, ip=ip)
+def _create(
+    name: str, attributes: dict, regions: int, ip: Any, loc: ir.Location | None = None
+) -> ir.Operation:
+    return ir.Operation.create(name, [], [], attributes, [], regions, ip=ip, loc=loc)
 
 
 def _index_constant(value: int, ip: Any) -> ir.Value:

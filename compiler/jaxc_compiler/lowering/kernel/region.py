@@ -222,14 +222,16 @@ def lower_block(
         frame.bind(argument, array)
     for number, op in enumerate(frame.ops[:-1]):
         frame.position = number
-        with k.reclaiming():
+        with k.reclaiming(), op.location:
             for value, array in zip(op.results, _lower_op(k, frame, op)):
                 frame.bind(value, array)
             for value in {*op.operands, *op.results}:
                 if not frame.is_live(value):
                     frame.unbind(value)
     frame.position = len(frame.ops) - 1
-    result = finish([frame.arrays[v] for v in frame.ops[-1].operands])
+    # What is still lazy is computed where it is stored: a yield has no line of its own.
+    with frame.ops[max(len(frame.ops) - 2, 0)].location:
+        result = finish([frame.arrays[v] for v in frame.ops[-1].operands])
     for value in list(frame.arrays):
         frame.unbind(value)
     k.frames.pop()
