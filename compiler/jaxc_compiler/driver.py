@@ -22,6 +22,7 @@ from jaxc_compiler.targets import Target
 if TYPE_CHECKING:
     from jaxc_compiler.mlir import ir
     from jaxc_compiler.pipelines import Instrument
+    from jaxc_compiler.report import Report
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,17 @@ def dump_stages(
     from jaxc_compiler import dump
 
     return dump.dump_stages(module, target or targets.get("cpu"), until, locations=locations)
+
+
+def report(module: ir.Module, target: Target | None = None) -> Report:
+    """What became of a `lax` module: its dispatches, loops and updates; it is lowered in place.
+
+    Raises:
+      CompileError: naming the user's line.
+    """
+    from jaxc_compiler import report as reporting
+
+    return reporting.report_of(module, target or targets.get("cpu"))
 
 
 # -- the key of the compile cache ----------------------------------------------------------------

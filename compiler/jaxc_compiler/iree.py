@@ -183,6 +183,16 @@ def dump_phases(
     return texts
 
 
+@contextmanager
+def phase(source: bytes | str, flags: tuple[str, ...], end: str) -> Iterator[ir.Module]:
+    """A module after one of PHASES, to be read while the session is held."""
+    compiler = session(flags)
+    with compiler.lock:
+        module = compiler.parse(source)
+        compiler.run_phases(module, None, end)
+        yield module
+
+
 def dump_files(
     source: bytes | str, flags: tuple[str, ...], patterns: tuple[str, ...]
 ) -> dict[str, str]:

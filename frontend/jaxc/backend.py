@@ -6,6 +6,7 @@ Looks in the disk cache first: a program seen by an earlier process loads withou
 from __future__ import annotations
 
 import functools
+import logging
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -14,6 +15,7 @@ from jaxc.core.config import config
 from jaxc.core.devices import Device
 from jaxc.core.jaxpr import ClosedJaxpr
 from jaxc.core.printer import format_jaxpr
+from jaxc.errors import CopyInPlaceError
 from jaxc.physical import physicalize
 from jaxc_compiler import driver, targets
 from jaxc_compiler.targets import Target
@@ -63,7 +65,7 @@ def _artifact(
 ) -> bytes:
     closed = physicalize(closed)
     cache = disk_cache()
-    key = driver.cache_key(format_jaxpr(closed), target, extra=(name, tuple(donated)))
+    key = driver.cache_key(format_jaxpr(closed), target, extra=(name, tuple(donated), *_watched()))
     vmfb = cache.get(key)
     if vmfb is None:
         with _COMPILING:
@@ -79,7 +81,27 @@ def _compile(
 ) -> bytes:
     from jaxc.lowering import lower_jaxpr
 
+    if config.jaxc_copy_in_place != "allow":
+        _check_copies(report_of(closed, name=name, donated=donated), name)
     return driver.compile(lower_jaxpr(closed, name, donated), target).vmfb
+
+
+def _watched() -> tuple[str, ...]:
+    """A program that was compiled unwatched is compiled again when copies are looked for."""
+    return () if config.jaxc_copy_in_place == "allow" else (config.jaxc_copy_in_place,)
+
+
+def _check_copies(report: Any, name: str) -> None:
+    """Act on `jaxc_copy_in_place`: log the updates that copy, or raise for the first.
+
+    Raises:
+      CopyInPlaceError: naming the user's line.
+    """
+    for update in report.copies:
+        message = f"{update.line or name}: {update.name} copies {update.type}: {update.reason}"
+        if config.jaxc_copy_in_place == "error":
+            raise CopyInPlaceError(message)
+        logging.getLogger("jaxc").warning(message)
 
 
 def stage_text(
@@ -104,3 +126,10 @@ def stage_text(
     if stage not in texts:
         raise ValueError(f"unknown stage {stage!r}: expected jaxpr, {', '.join(texts)}")
     return texts[stage]
+
+
+def report_of(closed: ClosedJaxpr, *, name: str = "main", donated: Sequence[bool] = ()) -> Any:
+    """What the compiler made of a jaxpr: see `jaxc_compiler.report`."""
+    from jaxc.lowering import lower_jaxpr
+
+    return driver.report(lower_jaxpr(physicalize(closed), name, donated))

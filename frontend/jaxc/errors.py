@@ -6,6 +6,7 @@ from typing import Any
 
 __all__ = [
     "ConcretizationTypeError",
+    "CopyInPlaceError",
     "JAXIndexError",
     "JAXTypeError",
     "JaxRuntimeError",
@@ -26,6 +27,10 @@ class JAXTypeError(TypeError):
 
 class JAXIndexError(IndexError):
     """An IndexError raised by tracing."""
+
+
+class CopyInPlaceError(RuntimeError):
+    """An `at[]` update copies its operand, which `jaxc_copy_in_place="error"` forbids."""
 
 
 def _origin(tracer: Any) -> str:

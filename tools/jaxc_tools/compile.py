@@ -24,8 +24,12 @@ _VERSIONS = ("jaxc", "iree-base-compiler", "torch-mlir")
 
 def trace(fn: Callable[..., Any], arguments: Sequence[Any]) -> tuple[Any, Any]:
     """Trace `fn` on the shapes of `arguments`; returns its jaxpr and the shapes of its results."""
-    shapes = tree_util.tree_map(_shape_of, tuple(arguments), is_leaf=_is_spec)
-    return jaxc.make_jaxpr(fn, return_shape=True)(*shapes)
+    return jaxc.make_jaxpr(fn, return_shape=True)(*shapes_of(arguments))
+
+
+def shapes_of(arguments: Sequence[Any]) -> Any:
+    """The arguments with a shape in the place of each array or `ArgSpec`."""
+    return tree_util.tree_map(_shape_of, tuple(arguments), is_leaf=_is_spec)
 
 
 def compile_function(

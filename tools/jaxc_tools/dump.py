@@ -41,12 +41,14 @@ class Request:
         arguments: shapes of the function's arguments (see `specs.parse_args`).
         target: a target of `jaxc_compiler.targets`, as users write it.
         locations: whether each op says where it comes from.
+        donate: positions of donated arguments, as `0,2`; a jitted function's own if empty.
     """
 
     source: str
     arguments: str = ""
     target: str = "cpu"
     locations: bool = False
+    donate: str = ""
 
 
 def dump(request: Request, stage: str) -> str:
@@ -93,7 +95,7 @@ def stages(request: Request, until: str | None = None) -> dict[str, str]:
     found = {}
     if _is_function(request.source):
         found[JAXPR] = f"{trace_function(request.source, request.arguments)}\n"
-    with _compiling(request.source):
+    with compiling(request.source):
         module = module_of(request, alone=until == STABLEHLO)
         if isinstance(module, bytes):
             return _from_linalg(module, target, until, request.locations)
@@ -120,7 +122,7 @@ def passes(request: Request, after: str, *, stablehlo: bool = False) -> list[Any
     from jaxc_tools.compile import target_named
 
     target = target_named(request.target)
-    with _compiling(request.source):
+    with compiling(request.source):
         module = module_of(request)
         if isinstance(module, bytes):
             raise UsageError(f"{request.source}: no pass of jaxc runs after the linalg stage")
@@ -166,13 +168,37 @@ def module_of(request: Request, *, alone: bool = False) -> Any:
 
     if not _is_function(request.source):
         return _parse(_read(request.source), request.source)
-    closed = trace_function(request.source, request.arguments)
-    name = request.source.rpartition(":")[2]
-    return lower_jaxpr(physicalize(closed), name, embed_constants=alone)
+    traced = traced_of(request)
+    closed = physicalize(traced.closed)
+    return lower_jaxpr(closed, traced.name, traced.donated or (), embed_constants=alone)
+
+
+def traced_of(request: Request) -> Any:
+    """The source's function as `jit` traces it: its jaxpr, its name, which arguments are donated."""
+    import jaxc
+    from jaxc.transforms.jit import JitFunction
+    from jaxc_tools.compile import shapes_of
+
+    function = load_function(request.source)
+    specs = parse_args(request.arguments)
+    try:
+        if request.donate or not isinstance(function, JitFunction):
+            function = jaxc.jit(function, donate_argnums=_positions(request.donate))
+        return function.trace(*shapes_of(specs))._traced
+    except UsageError:
+        raise
+    except Exception as error:  # whatever the user's function raises is one line for the user
+        raise user_error(error, request.source.rpartition(":")[0]) from None
+
+
+def _positions(text: str) -> tuple[int, ...]:
+    if not re.fullmatch(r"[\d, ]*", text):
+        raise UsageError(f"--donate: expected positions such as 0,2, got {text!r}")
+    return tuple(int(word) for word in text.replace(",", " ").split())
 
 
 @contextmanager
-def _compiling(source: str) -> Iterator[None]:
+def compiling(source: str) -> Iterator[None]:
     from jaxc_compiler.diagnostics import CompileError
 
     try:

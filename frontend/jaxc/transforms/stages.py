@@ -175,7 +175,8 @@ class Lowered:
         return self._parent.args_info
 
     def as_text(self, dialect: str | None = None, *, debug_info: bool = False) -> str:
-        """The IR at a stage: "jaxpr", "lax" (the default), "kernel", "linalg", "iree", "asm".
+        """The IR at a stage: "jaxpr", "lax" (the default), "kernel", "linalg", "iree", "llvm",
+        "llvm-opt", "asm".
 
         "stablehlo" is the program for XLA's tools, made from "lax".
         """
@@ -188,6 +189,22 @@ class Lowered:
             traced.closed, dialect or "lax",
             name=traced.name, donated=traced.donated, device=device,
         )  # fmt: skip
+
+    def report(self) -> Any:
+        """What the compiler decides: dispatches, what is in them, loops, updates that copy.
+
+        `print` shows what `jaxc why` does; `.copies`, `.dispatches` and `.as_json()` are data.
+
+        Example:
+          >>> import jaxc as jax
+          >>> report = jax.jit(lambda x: x.at[0].set(1.0)).lower(jax.numpy.ones(3)).report()
+          >>> report.copies[0].reason
+          'argument 0 is not donated'
+        """
+        from jaxc.backend import report_of
+
+        traced = self._parent._traced
+        return report_of(traced.closed, name=traced.name, donated=traced.donated)
 
     def compiler_ir(self, dialect: str | None = None) -> Any:
         return self.as_text(dialect)

@@ -1,0 +1,51 @@
+"""What the compiler decided about a program, as data: dispatches, loops, updates, estimated costs.
+
+`report_of` is the entry point; `jaxc why`, `jaxc explore` and `jaxc profile` show what it gives.
+For a CPU it reads the `kernel` stage, where the decisions of our passes are marked; for a GPU IREE
+forms the dispatches, and its `flow` phase is read. Knows no frontend.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jaxc_compiler import pipelines, stages
+from jaxc_compiler.mlir import ir
+from jaxc_compiler.report.data import Edge, Line, Loop, Node, OpUse, Report, Update
+from jaxc_compiler.report.flow import report_of_flow
+from jaxc_compiler.report.kernels import report_of_kernels
+from jaxc_compiler.stages import Stage
+from jaxc_compiler.targets import Target
+
+__all__ = ["Edge", "Line", "Loop", "Node", "OpUse", "Report", "Update", "report_of"]
+
+
+class _AtKernelStage(pipelines.Instrument):
+    """Makes the report of a CPU's module when its kernels are decided."""
+
+    def __init__(self, target: Target) -> None:
+        self.target = target
+        self.report: Report | None = None
+
+    def after_stage(self, stage: Stage, module: ir.Module) -> None:
+        if stage is stages.KERNEL:
+            self.report = report_of_kernels(module, str(self.target))
+
+
+def report_of(module: Any, target: Target) -> Report:
+    """The report of a `lax` module, which is lowered in place.
+
+    Args:
+      module: its function is `main`.
+      target: decides whose dispatches are reported.
+
+    Raises:
+      CompileError: if the module does not compile.
+
+    Example:
+      >>> [d.label for d in report_of(module, target).dispatches]  # doctest: +SKIP
+      ['kernel_0']
+    """
+    seen = _AtKernelStage(target)
+    code = pipelines.lower(module, target, [seen])
+    return seen.report or report_of_flow(code, target)

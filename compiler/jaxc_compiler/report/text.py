@@ -1,0 +1,119 @@
+"""The report as lines for a person to read. Imports the report's data only."""
+
+from __future__ import annotations
+
+import linecache
+from collections import Counter
+from collections.abc import Iterator
+
+from jaxc_compiler.report.data import Line, Node, Report
+
+_UNITS = ("", "k", "M", "G", "T")
+_NOT_RECORDED = "IREE forms the dispatches of this target and does not record why."
+_GPU_UPDATES = "Of this target's at[] updates IREE decides; they are not reported."
+
+
+def amount(value: float, unit: str) -> str:
+    """A number of bytes or operations: `4.0 kB`, `88.5 kFLOP`, `12 B`.
+
+    >>> amount(88454, "FLOP"), amount(12, "B")
+    ('88.5 kFLOP', '12 B')
+    """
+    power = 0
+    while value >= 1000 and power < len(_UNITS) - 1:
+        value, power = value / 1000, power + 1
+    return f"{value:.1f} {_UNITS[power]}{unit}" if power else f"{value:.0f} {unit}"
+
+
+def source_of(line: Line | None, width: int = 60) -> str:
+    """The text of a line of the user's program, cut to `width`."""
+    text = linecache.getline(line.file, line.line).strip() if line else ""
+    return text if len(text) <= width else text[: width - 3] + "..."
+
+
+def explain(report: Report) -> str:
+    """The report as text: dispatches, what is outside of them, loops and updates, with reasons."""
+    places = _Places(report)
+    parts = [_summary(report), "", "dispatches"]
+    for node in report.dispatches:
+        parts += _dispatch(node, places)
+    if not report.dispatches:
+        parts.append("  none: nothing is computed")
+    parts += _section("not in a kernel", _host_ops(report, places))
+    parts += _section("loops", _loops(report, places))
+    parts += _section("at[] updates", _updates(report, places))
+    if not report.target.startswith("cpu"):
+        parts += ["", _NOT_RECORDED, _GPU_UPDATES]
+    return "\n".join(parts) + "\n"
+
+
+class _Places:
+    """`file:line  source` in columns of one width."""
+
+    def __init__(self, report: Report):
+        lines = {
+            *report.lines(),
+            *(u.line for u in report.updates),
+            *(x.line for x in report.loops),
+        }
+        known = [line for line in lines if line is not None]
+        self.width = max((len(str(line)) for line in known), default=0)
+        self.source = max((len(source_of(line)) for line in known), default=0)
+
+    def __call__(self, line: Line | None) -> str:
+        name = str(line) if line else "(no line)"
+        return f"{name:<{self.width}}  {source_of(line):<{self.source}}"
+
+
+def _summary(report: Report) -> str:
+    count = len(report.dispatches)
+    flops = amount(sum(node.flops for node in report.nodes), "FLOP")
+    moved = amount(sum(n.bytes_read + n.bytes_written for n in report.nodes), "B")
+    dispatches = f"{count} dispatch{'' if count == 1 else 'es'}"
+    return f"{report.function} for {report.target}: {dispatches}, about {flops}, {moved} moved"
+
+
+def _section(title: str, lines: Iterator[str]) -> list[str]:
+    found = list(lines)
+    return ["", title, *found] if found else []
+
+
+def _dispatch(node: Node, places: _Places) -> Iterator[str]:
+    size = f"{len(node.ops)} op{'' if len(node.ops) == 1 else 's'}, {amount(node.flops, 'FLOP')}"
+    moved = f"reads {amount(node.bytes_read, 'B')}, writes {amount(node.bytes_written, 'B')}"
+    shared = f", runs the code of {node.code}" if node.code not in ("", node.label) else ""
+    every = ", every step of a loop" if node.inside else ""
+    yield f"  {node.label}: {size}, {moved}{shared}{every}"
+    if node.reason:
+        yield f"    not fused with the one before: {node.reason}"
+    for line in [*node.lines, *([None] if any(not op.line for op in node.ops) else [])]:
+        names = Counter(op.name for op in node.ops if op.line == line)
+        yield f"    {places(line)}  {', '.join(_times(*item) for item in names.items())}"
+
+
+def _times(name: str, count: int) -> str:
+    return name if count == 1 else f"{name} x{count}"
+
+
+def _host_ops(report: Report, places: _Places) -> Iterator[str]:
+    for node in report.nodes:
+        if node.kind == "host":
+            line = node.lines[0] if node.lines else None
+            yield f"  {places(line)}  {node.label}: {node.reason}"
+
+
+def _loops(report: Report, places: _Places) -> Iterator[str]:
+    for loop in report.loops:
+        steps = {None: "as many steps as its condition allows"}.get(
+            loop.trips, f"{loop.trips} steps"
+        )
+        kind = loop.name if loop.name == "cond" else f"{loop.name}, {steps}"
+        where = f"runs inside {loop.place}" if loop.place else "runs in the host program"
+        reason = f", because {loop.reason}" if loop.reason else ""
+        yield f"  {places(loop.line)}  {kind}: {where}{reason}"
+
+
+def _updates(report: Report, places: _Places) -> Iterator[str]:
+    for update in report.updates:
+        verdict = f"copies {update.type}: {update.reason}" if update.reason else "in place"
+        yield f"  {places(update.line)}  {update.name}: {verdict}"
