@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import platform
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -20,6 +20,7 @@ from jaxc_compiler import targets
 from jaxc_compiler.targets import Target
 
 if TYPE_CHECKING:
+    from jaxc_compiler.explorer import Page
     from jaxc_compiler.mlir import ir
     from jaxc_compiler.pipelines import Instrument
     from jaxc_compiler.report import Report
@@ -105,6 +106,25 @@ def report(module: ir.Module, target: Target | None = None) -> Report:
     from jaxc_compiler import report as reporting
 
     return reporting.report_of(module, target or targets.get("cpu"))
+
+
+def explore(
+    make_module: Callable[[], ir.Module],
+    target: Target | None = None,
+    *,
+    jaxpr: Sequence[tuple[str, Sequence[tuple[str, int]]]] = (),
+    defined_at: tuple[str, int] | None = None,
+) -> Page:
+    """The explorer's page of a program: every stage side by side, the dispatch graph, the passes.
+
+    Args:
+      make_module: makes the `lax` module; called for each way the module is lowered.
+      jaxpr: the rows of the frontend's stage, each with the user's files and lines.
+      defined_at: the file and line of the user's function.
+    """
+    from jaxc_compiler import explorer
+
+    return explorer.page_of(make_module, target or targets.get("cpu"), jaxpr, defined_at)
 
 
 # -- the key of the compile cache ----------------------------------------------------------------

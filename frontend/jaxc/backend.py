@@ -14,7 +14,7 @@ from typing import Any
 from jaxc.core.config import config
 from jaxc.core.devices import Device
 from jaxc.core.jaxpr import ClosedJaxpr
-from jaxc.core.printer import format_jaxpr
+from jaxc.core.printer import format_jaxpr, format_with_lines
 from jaxc.errors import CopyInPlaceError
 from jaxc.physical import physicalize
 from jaxc_compiler import driver, targets
@@ -133,3 +133,13 @@ def report_of(closed: ClosedJaxpr, *, name: str = "main", donated: Sequence[bool
     from jaxc.lowering import lower_jaxpr
 
     return driver.report(lower_jaxpr(physicalize(closed), name, donated))
+
+
+def explore(closed: ClosedJaxpr, *, name: str = "main", donated: Sequence[bool] = ()) -> Any:
+    """The explorer's page of a jaxpr: see `jaxc_compiler.explorer`."""
+    from jaxc.lowering import lower_jaxpr
+
+    def make() -> Any:
+        return lower_jaxpr(physicalize(closed), name, donated)
+
+    return driver.explore(make, jaxpr=format_with_lines(closed))

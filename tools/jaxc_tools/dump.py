@@ -174,7 +174,7 @@ def module_of(request: Request, *, alone: bool = False) -> Any:
 
 
 def traced_of(request: Request) -> Any:
-    """The source's function as `jit` traces it: its jaxpr, its name, which arguments are donated."""
+    """The source's function as `jit` traces it: jaxpr, name, donated arguments."""
     import jaxc
     from jaxc.transforms.jit import JitFunction
     from jaxc_tools.compile import shapes_of

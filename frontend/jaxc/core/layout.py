@@ -13,7 +13,8 @@ WIDTH = 80
 
 
 class Doc:
-    """A piece: ("text", s), ("break", s), ("nest", n, doc), ("group", doc) or ("cat", docs)."""
+    """A piece: ("text", s), ("break", s), ("nest", n, doc), ("group", doc), ("cat", docs) or
+    ("mark", anything), which prints nothing."""
 
     __slots__ = ("body", "kind", "width")
 
@@ -33,6 +34,11 @@ def text(s: str) -> Doc:
 def line(s: str = " ") -> Doc:
     """A break: `s` in a group that fits, else a newline."""
     return Doc("break", s, len(s))
+
+
+def mark(anything: Any) -> Doc:
+    """Nothing, at a place that `layout` reports."""
+    return Doc("mark", anything, 0)
 
 
 def nest(n: int, doc: Doc) -> Doc:
@@ -55,10 +61,14 @@ def join(separator: Doc, docs: Iterable[Doc]) -> Doc:
     return concat(out)
 
 
-def layout(doc: Doc, width: int = WIDTH) -> str:
-    """The document as text."""
+def layout(doc: Doc, width: int = WIDTH, marks: list[tuple[int, Any]] | None = None) -> str:
+    """The document as text.
+
+    Args:
+      marks: gets the row (from 0) and the content of each mark.
+    """
     out: list[str] = []
-    column = 0
+    column = row = 0
     stack: list[tuple[int, bool, Doc]] = [(0, False, doc)]
     while stack:
         indent, flat, item = stack.pop()
@@ -66,9 +76,14 @@ def layout(doc: Doc, width: int = WIDTH) -> str:
         if item.kind == "text" or (item.kind == "break" and flat):
             out.append(body)
             column += len(body) if "\n" not in body else 0
+            row += body.count("\n")
         elif item.kind == "break":
             out.append("\n" + " " * indent)
             column = indent
+            row += 1
+        elif item.kind == "mark":
+            if marks is not None:
+                marks.append((row, body))
         elif item.kind == "nest":
             stack.append((indent + body[0], flat, body[1]))
         elif item.kind == "group":

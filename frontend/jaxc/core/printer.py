@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from jaxc.core.jaxpr import ClosedJaxpr, DropVar, Jaxpr, JaxprEqn, Literal, Var, jaxprs_in_params
-from jaxc.core.layout import Doc, concat, group, join, layout, line, nest, text
+from jaxc.core.layout import Doc, concat, group, join, layout, line, mark, nest, text
 
 # Params that are printed only when they say something.
 _HIDDEN_IF_NONE = {
@@ -72,6 +72,32 @@ def _letters(n: int) -> str:
 
 def format_jaxpr(jaxpr: Jaxpr | ClosedJaxpr, width: int = 80, **_: Any) -> str:
     """The text of a jaxpr; `let name = ... in` for those used more than once."""
+    return layout(_document(jaxpr), width)
+
+
+def format_with_lines(
+    jaxpr: Jaxpr | ClosedJaxpr, width: int = 80
+) -> list[tuple[str, list[tuple[str, int]]]]:
+    """The rows of a jaxpr's text, each with the user's files and lines it comes from."""
+    marks: list[tuple[int, Any]] = []
+    rows = layout(_document(jaxpr), width, marks).split("\n")
+    found: list[list[tuple[str, int]]] = [[] for _ in rows]
+    open_eqns: list[tuple[int, JaxprEqn]] = []
+    for row, eqn in marks:
+        if eqn is not None:
+            open_eqns.append((row, eqn))
+            continue
+        start, ended = open_eqns.pop()
+        frame = ended.source_info.frame() if ended.source_info is not None else None
+        for k in range(start, row + 1):
+            position = (frame.file, frame.line) if frame else None
+            own = not found[k] or k in (start, row)  # rows of inner equations are theirs
+            if position and own and position not in found[k]:
+                found[k].append(position)
+    return list(zip(rows, found))
+
+
+def _document(jaxpr: Jaxpr | ClosedJaxpr) -> Doc:
     top = jaxpr.jaxpr if isinstance(jaxpr, ClosedJaxpr) else jaxpr
     names = _Names()
     names.shared = _shared_jaxprs(top)
@@ -80,7 +106,7 @@ def format_jaxpr(jaxpr: Jaxpr | ClosedJaxpr, width: int = 80, **_: Any) -> str:
         concat((text(f"let {name} = "), _skeleton(shared, names), text(" in"), line()))
         for shared, name in names.shared.items()
     ]
-    return layout(concat((*docs, _jaxpr(top, names))), width)
+    return concat((*docs, _jaxpr(top, names)))
 
 
 def format_eqn(eqn: JaxprEqn) -> str:
@@ -165,7 +191,8 @@ def _eqn(eqn: JaxprEqn, names: _Names) -> Doc:
             names.alias(jaxpr.outvars, eqn.outvars)
     params = _params(_shown_params(name, eqn.params), names)
     rhs = (text(name), params, text(" "), _vars(eqn.invars, names))
-    return concat((lhs, text(" = "), *rhs)) if eqn.outvars else concat(rhs)
+    parts = (lhs, text(" = "), *rhs) if eqn.outvars else rhs
+    return concat((mark(eqn), *parts, mark(None)))
 
 
 def _shown_params(name: str, params: dict[str, Any]) -> list[tuple[str, Any]]:

@@ -206,6 +206,13 @@ class Lowered:
         traced = self._parent._traced
         return report_of(traced.closed, name=traced.name, donated=traced.donated)
 
+    def explore(self) -> Any:
+        """Every stage side by side, as a page: shown by a notebook; `.save(path)` writes it."""
+        from jaxc.backend import explore
+
+        traced = self._parent._traced
+        return explore(traced.closed, name=traced.name, donated=traced.donated)
+
     def compiler_ir(self, dialect: str | None = None) -> Any:
         return self.as_text(dialect)
 
