@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from jaxc.core import source
 from jaxc.core.jaxpr import Atom, Jaxpr, Literal, Var
 from jaxc.core.trace import get_aval
 from jaxc.transforms import ad
@@ -59,7 +60,8 @@ def backward_pass(
         ]
         ct_in: Any = full if eqn.primitive.multiple_results else full[0]
         rule = ad.transpose_rule(eqn.primitive)
-        outs = rule(ct_in, *map(read, eqn.invars), **eqn.params)
+        with source.at(eqn.source_info):  # the line it is the derivative of, not that of `grad`
+            outs = rule(ct_in, *map(read, eqn.invars), **eqn.params)
         for v, ct in zip(eqn.invars, outs, strict=True):
             accumulate(v, ct)
     return [
