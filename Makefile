@@ -3,6 +3,7 @@
 #   make demo       train, plot, export and reload the digits model
 #   make test       lint, types, import rules and the tests
 #   make test-full  the same with the slow tests
+#   make test-gpu   the tests that need a CUDA GPU
 #   make lint       the checks without the tests
 
 SHELL := /bin/sh
@@ -14,7 +15,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	  $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
 	  2>/dev/null && { echo $$p; break; }; done)
 
-.PHONY: demo test test-full lint clean
+.PHONY: demo test test-full test-gpu lint clean
 .DEFAULT_GOAL := help
 
 .PHONY: help
@@ -29,6 +30,9 @@ test: lint
 
 test-full: lint
 	$(BIN)/python -m pytest -n auto --dist worksteal
+
+test-gpu: $(VENV)/.dev
+	$(BIN)/python -m pytest -m cuda -rs
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -63,10 +63,10 @@ def _broadcast(device: Any, x: Any) -> list[Any]:
     try:
         return tree_util.broadcast_prefix(device, x, is_leaf=_is_target)
     except ValueError as error:
-        details = str(error).partition("\n")[2] or str(error)
+        details = str(error).replace("broadcast_prefix prefix_tree", "device_put device")
         raise ValueError(
             "device_put device specification must be a tree prefix of the corresponding value; "
-            f"\n{details}"
+            f"\n  Mismatch details (1 found):\n  {details}"
         ) from None
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from jaxc import errors, lax
 from jaxc.core import dtypes
 from jaxc.core.array import Array
+from jaxc.core.placed import PlacedArray
 from jaxc.core.placement import device_put, settle
 from jaxc.core.trace import NotOnHost, Tracer, _state, eval_trace, get_aval
 from jaxc.numpy import promotion
@@ -301,6 +302,8 @@ def _like(name: str, a: Any, value: Any, dtype: Any, shape: Any, device: Any) ->
     if not (hasattr(a, "shape") and hasattr(a, "dtype")):
         check_arraylike(name, a)
     dtype = user_dtype(dtype, name)
+    if device is None and isinstance(a, PlacedArray) and a.committed:
+        device = a.device
     shape = None if shape is None else canonicalize_shape(shape)
     aval = a if hasattr(a, "shape") and hasattr(a, "dtype") else get_aval(a)
     weak = dtype is None and bool(getattr(aval, "weak_type", False))

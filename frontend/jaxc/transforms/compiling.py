@@ -13,7 +13,7 @@ import numpy as np
 
 from jaxc.core.array import Array, as_array, physical_dtype, physical_shape
 from jaxc.core.config import config
-from jaxc.core.devices import Device
+from jaxc.core.devices import Device, cpu
 from jaxc.core.jaxpr import ClosedJaxpr, Literal, Var, eval_jaxpr
 from jaxc.core.placed import OnOtherDevice, PlacedArray, place
 from jaxc.core.trace import eval_context
@@ -50,11 +50,11 @@ class Program:
         computed: dict[Var, int] = {}
         for atom in jaxpr.outvars:
             if type(atom) is Literal:
-                self.results.append(("constant", as_array(_typed(atom.val, atom.aval))))
+                self.results.append(("constant", self._here(_typed(atom.val, atom.aval))))
             elif atom in position:
                 self.results.append(("argument", position[atom]))
             elif atom in constants:
-                self.results.append(("constant", as_array(constants[atom])))
+                self.results.append(("constant", self._here(as_array(constants[atom]))))
             else:
                 self.results.append(("computed", computed.setdefault(atom, len(computed))))
         self.out_avals = [v.aval for v in computed]
@@ -83,7 +83,11 @@ class Program:
 
         donated = [i in self.donated for i in self.kept]
         self.executable = build(program, name=name, donated=donated)
-        self.consts = [buffer_of(as_array(c)) for c in program.consts]
+        self.consts = [buffer_of(self._here(as_array(c))) for c in program.consts]
+
+    def _here(self, array: Array) -> Array:
+        """A constant where the program runs."""
+        return place(array, cpu(), array.committed) if isinstance(array, PlacedArray) else array
 
     def direct(self, long: Callable[[Sequence[Array]], Any]) -> Callable[..., Any] | None:
         """The shortest call path, for programs of one computed result that use all arguments.
@@ -158,6 +162,9 @@ class PlacedProgram(Program):
         with eval_context():
             self.executable = build_for(self.device, program, name=name, donated=donated)
         self.consts = [self._held(as_array(c)) for c in program.consts]
+
+    def _here(self, array: Array) -> Array:
+        return place(array, self.device, array.committed)
 
     def _held(self, array: Array) -> Any:
         here = place(array, self.device, committed=False)

@@ -337,10 +337,6 @@ def jit(
 def _chosen_device(device: Any, backend: str | None) -> Callable[[], Device] | None:
     if device is None and backend is None:
         return None
-    if device is not None and backend is not None:
-        raise ValueError(
-            f"can't specify both a device and a backend for jit, got {device=} and {backend=}"
-        )
     warnings.warn(
         "backend and device argument on jit is deprecated. You can use `jax.device_put(..., "
         'jax.local_devices(backend="cpu")[0])` on the inputs to the jitted function to get the '
@@ -348,6 +344,10 @@ def _chosen_device(device: Any, backend: str | None) -> Callable[[], Device] | N
         DeprecationWarning,
         stacklevel=3,
     )
+    if device is not None and backend is not None:
+        raise ValueError(
+            f"can't specify both a device and a backend for jit, got {device=} and {backend=}"
+        )
     return lambda: device if device is not None else devices.devices(backend)[0]
 
 

@@ -1,0 +1,398 @@
+"""Arrays, jitted functions and eager operations on devices other than the host's CPU.
+
+The same tests run on every platform that is here: Vulkan on Mesa's software device in CI, CUDA on a
+machine with a GPU (`make test-gpu`).
+"""
+
+from __future__ import annotations
+
+import copy
+import gc
+import pickle
+import threading
+from pathlib import Path
+
+import ml_dtypes
+import numpy as np
+import pytest
+from runtime.device_harness import CALLS, EAGER, PLATFORMS, assert_same, device_of, inputs
+
+import jaxc as jax
+import jaxc.numpy as jnp
+import jaxc_runtime
+from jaxc.core.config import config
+from jaxc.core.placed import PlacedArray
+from jaxc_compiler import targets
+from jaxc_runtime import chips, platforms
+from jaxc_runtime.errors import ArtifactError, DeviceError
+from jaxc_tools.compile import compile_function
+
+CPU = jax.devices("cpu")[0]
+DTYPES = [
+    np.bool_, np.int8, np.int16, np.int32, np.int64, np.uint8, np.uint16, np.uint32, np.uint64,
+    np.float16, np.float32, np.float64, np.complex64, np.complex128, ml_dtypes.bfloat16,
+    ml_dtypes.float8_e4m3fn, ml_dtypes.float8_e5m2, ml_dtypes.int4,
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module", autouse=True)
+def every_platform():
+    """The tests' environment leaves real JAX only its CPU."""
+    before = jax.config.jax_platforms
+    jax.config.update("jax_platforms", None)
+    yield
+    jax.config.update("jax_platforms", before)
+
+
+@pytest.fixture(scope="module", params=PLATFORMS)
+def device(request, every_platform):
+    return device_of(request.param)
+
+
+@pytest.fixture(scope="module")
+def jitted(device):
+    """A few functions that several tests call, compiled once."""
+    return jax.jit(lambda x, y: x + y)
+
+
+@pytest.fixture
+def ones(device):
+    return jax.device_put(np.ones(3, np.float32), device)
+
+
+@pytest.fixture
+def fetches(monkeypatch):
+    """How often an array of a device is copied to the host, as a list of one number."""
+    count, fetch = [0], PlacedArray._fetch
+
+    def counted(self):
+        count[0] += 1
+        return fetch(self)
+
+    monkeypatch.setattr(PlacedArray, "_fetch", counted)
+    return count
+
+
+# ---- memory ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (0,), (0, 3), (5, 7), (3, 1, 5)])
+def test_round_trip_of_every_dtype(device, shape):
+    on = device.runtime
+    for dtype in DTYPES:
+        array = np.random.default_rng(0).integers(0, 2, shape).astype(dtype)
+        got = on.to_numpy(on.to_device(array), array.shape, array.dtype)
+        assert got.dtype == array.dtype
+        assert got.shape == shape
+        np.testing.assert_array_equal(got, array)
+
+
+def test_round_trip_of_64_megabytes_and_of_strided_arrays(device):
+    on = device.runtime
+    large = np.arange(1 << 24, dtype=np.float32)
+    for array in (large, large[:1000:3], large[:1000][::-1], large[:12].reshape(3, 4).T):
+        got = on.to_numpy(on.to_device(array), array.shape, array.dtype)
+        np.testing.assert_array_equal(got, array)
+
+
+def test_a_thousand_round_trips_leave_no_memory_behind(device):
+    on, array = device.runtime, np.ones(1 << 15, np.float32)
+
+    def trip():
+        on.to_numpy(on.to_device(array), array.shape, array.dtype)
+
+    for _ in range(50):
+        trip()
+    before = _resident()
+    for _ in range(1000):
+        trip()
+    gc.collect()
+    assert _resident() - before < 16 << 20, "125 MiB went through"
+
+
+def _resident() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+
+# ---- names -------------------------------------------------------------------------------------
+
+
+def test_names(device):
+    name = device.backend
+    assert str(device) == f"{name}:0"
+    assert repr(device) == f"{name.capitalize()}Device(id=0)"
+    assert jax.devices(name) == jax.local_devices(backend=name)
+    assert jax.device_count(name) == len(jax.devices(name))
+    assert device.device_kind and device.device_kind != name
+    if name == "cuda":
+        assert jax.devices("gpu") == jax.devices("cuda")
+        assert device.platform == "gpu"
+
+
+def test_the_default_backend_is_the_cpu_unless_jax_platforms_says_otherwise(device):
+    assert jax.devices() == [CPU]
+    assert jax.default_backend() == "cpu"
+    with config.override("jax_platforms", f"{device.backend},cpu"):
+        assert jax.devices()[0] == device
+        assert jax.default_backend() == device.platform
+        assert jnp.ones(3).device == device
+        assert jax.devices("cpu") == [CPU]
+    with config.override("jax_platforms", "cpu"), pytest.raises(RuntimeError, match="left out by"):
+        jax.devices(device.backend)
+    with (
+        config.override("jax_platforms", "metal"),
+        pytest.raises(
+            RuntimeError, match=r"Unable to initialize backend 'metal'.*JAX_PLATFORMS=cpu"
+        ),
+    ):
+        jnp.ones(3)
+
+
+def test_absent_backends():
+    with pytest.raises(RuntimeError, match=r"Unknown backend abacus\. Available backends are \['c"):
+        jax.devices("abacus")
+    with pytest.raises(RuntimeError, match="Unknown backend metal"):
+        jax.device_count("metal")
+
+
+def test_a_plugin_registers_its_platform(monkeypatch):
+    monkeypatch.setattr(platforms, "_OPENERS", dict(platforms._OPENERS))
+    monkeypatch.setattr(platforms, "_found", {})
+    platforms.register("abacus", lambda: platforms.devices("cpu"))
+    assert platforms.devices("abacus")[0].kind == "cpu"
+    platforms.register("abacus", lambda: ())
+    with pytest.raises(DeviceError, match="finds no device"):
+        platforms.devices("abacus")
+
+
+# ---- arrays ------------------------------------------------------------------------------------
+
+
+def test_device_put(device):
+    x = jax.device_put(np.arange(3.0, dtype=np.float32), device)
+    assert isinstance(x, jax.Array)
+    assert x.devices() == {device} and x.device == device and x.committed
+    assert x.sharding == jax.sharding.SingleDeviceSharding(device)
+    assert jax.device_put(x, x.sharding) is x
+    assert jax.device_put(x) is x
+    back = jax.device_put(x, CPU)
+    assert back.devices() == {CPU} and back.committed
+    np.testing.assert_array_equal(back, x)
+    assert repr(x) == "Array([0., 1., 2.], dtype=float32)"
+    assert [float(x[1]), x.tolist(), len(x)] == [1.0, [0.0, 1.0, 2.0], 3]
+
+
+def test_device_put_of_trees_and_prefixes(device):
+    tree = {"a": np.ones(2, np.float32), "b": [1, 2.0]}
+    put = jax.device_put(tree, {"a": CPU, "b": device})
+    assert [x.device for x in jax.tree.leaves(put)] == [CPU, device, device]
+    assert put["b"][0].weak_type
+    with pytest.raises(ValueError, match="must be a tree prefix of the corresponding value"):
+        jax.device_put([1, 2], [device])
+    with pytest.raises(ValueError, match=r"only accepts .* Received invalid value: cpu"):
+        jax.device_put(1, "cpu")
+    with pytest.raises(TypeError, match="is not a valid JAX type"):
+        jax.device_put("text", device)
+
+
+def test_copies_and_interchange(ones, device):
+    assert pickle.loads(pickle.dumps(ones)).devices() == {CPU}
+    assert copy.deepcopy(ones).devices() == {device}
+    assert copy.copy(ones) is ones
+    np.testing.assert_array_equal(np.from_dlpack(ones), np.ones(3))
+    assert not np.asarray(ones).flags.writeable
+    assert jax.device_get([ones, 1])[0].tolist() == [1, 1, 1]
+    assert jax.block_until_ready(ones) is ones
+    assert [row.device for row in ones] == [device] * 3
+
+
+def test_deleted_arrays(ones):
+    ones.copy_to_host_async()
+    ones.delete()
+    for use in (np.asarray, lambda x: x + 1, jax.block_until_ready):
+        with pytest.raises(RuntimeError, match="Array has been deleted"):
+            use(ones)
+
+
+# ---- computations ------------------------------------------------------------------------------
+
+
+def test_every_call_means_the_same_in_one_program(device, fetches):
+    def everything(a, b, i):
+        return {name: call(a, b, i) for name, call in CALLS.items()}
+
+    want = jax.jit(everything)(*inputs())
+    got = jax.jit(everything)(*[jax.device_put(x, device) for x in inputs()])
+    assert fetches == [0]
+    for name in CALLS:
+        leaves = jax.tree.leaves(got[name])
+        assert all(x.device == device and x.committed for x in leaves), name
+        assert_same(name, got[name], want[name])
+
+
+@pytest.mark.parametrize("name", EAGER)
+def test_every_call_means_the_same_eagerly(device, fetches, name):
+    """The results stay on the device, and nothing is copied to the host on the way."""
+    want = CALLS[name](*map(jnp.asarray, inputs()))
+    got = CALLS[name](*[jax.device_put(x, device) for x in inputs()])
+    assert fetches == [0]
+    assert all(x.device == device and x.committed for x in jax.tree.leaves(got))
+    assert_same(name, got, want)
+
+
+def test_a_function_runs_where_its_committed_arguments_are(ones, device, jitted):
+    host = jnp.ones(3)
+    for _ in range(3):  # the short path of host arguments must notice the others
+        assert jitted(host, host).device == CPU
+        assert jitted(ones, ones).device == device
+        assert jitted(host, ones).device == device
+        assert jitted(host, np.ones(3, np.float32)).device == CPU
+
+
+def test_unused_arguments_and_results_that_are_arguments_count(ones, device):
+    first = jax.jit(lambda a, b: (a, 2.0))
+    host = jnp.ones(3)
+    for _ in range(2):
+        assert [x.device for x in first(host, host)] == [CPU, CPU]
+        assert [x.device for x in first(host, ones)] == [device, device]
+
+
+def test_arguments_committed_to_different_devices(ones, device, jitted):
+    other = jax.device_put(np.ones(3, np.float32), CPU)
+    message = (
+        r"Received incompatible devices for jitted computation. Got argument x of .* with shape "
+        rf"float32\[3\] and with device ids \[0\] on platform {device.platform.upper()} and "
+        r"argument y of .* with shape float32\[3\] and with device ids \[0\] on platform CPU"
+    )
+    with pytest.raises(ValueError, match=message):
+        jitted(ones, other)
+    with pytest.raises(ValueError, match=message):
+        ones + other
+
+
+def test_donated_arguments(device):
+    double = jax.jit(lambda x: x + x, donate_argnums=0)
+    x = jax.device_put(np.ones(3, np.float32), device)
+    assert double(x).tolist() == [2, 2, 2]
+    assert x.is_deleted()
+    with jax.default_device(device):
+        loose = jnp.ones(3)
+    held = jax.device_put(loose, device)  # the same buffer, committed
+    assert double(held).tolist() == [2, 2, 2]
+    assert loose.tolist() == [1, 1, 1]
+
+
+def test_constants_are_transferred_once(device, ones, monkeypatch):
+    table = jnp.arange(3.0)
+    function = jax.jit(lambda x: x + table)
+    function(ones)
+    moved = []
+    monkeypatch.setattr(type(device.runtime), "to_device", lambda *args: moved.append(args))
+    assert function(ones).tolist() == [1, 2, 3]
+    assert moved == []
+
+
+def test_constants_from_another_device_follow_the_arguments(ones):
+    function = jax.jit(lambda x: (x + ones, ones))
+    assert [x.device for x in function(jnp.ones(3))] == [CPU, CPU]
+
+
+def test_ahead_of_time(ones, device, jitted):
+    lowered = jitted.lower(ones, ones)
+    compiled = lowered.compile()
+    assert compiled(np.ones(3, np.float32), ones).device == device
+    flag = {"vulkan": "vulkan-spirv", "cuda": "cuda-nvptx"}[device.backend]
+    assert flag in lowered.as_text("iree")
+    elsewhere = jax.device_put(ones, CPU)
+    with pytest.raises(ValueError, match=r"Passed sharding: .*Cpu(.|\n)*Required sharding"):
+        compiled(elsewhere, ones)
+
+
+def test_device_and_backend_of_jit(device):
+    with pytest.warns(DeprecationWarning, match="backend and device argument on jit"):
+        by_device = jax.jit(lambda x: x + 1, device=device)
+    with pytest.warns(DeprecationWarning, match="backend and device argument on jit"):
+        by_backend = jax.jit(lambda x: x + 1, backend=device.backend)
+    for function in (by_device, by_backend):
+        assert function(1.0).device == device
+        assert function(jax.device_put(1.0, CPU)).device == device
+    with pytest.warns(DeprecationWarning), pytest.raises(ValueError, match="both a device and a"):
+        jax.jit(abs, device=device, backend="cpu")
+
+
+def test_default_device(device):
+    with jax.default_device(device):
+        made = [jnp.ones(3), jnp.array([1, 2]), jnp.arange(3), jax.random.key(0),
+                jax.device_put(np.ones(2)), jax.jit(lambda x: x + 1)(1.0), jnp.ones(3) + 1,
+                jax.random.uniform(jax.random.key(0), (2,))]  # fmt: skip
+        assert all(x.device == device and not x.committed for x in made)
+        committed = jnp.ones(3) + jax.device_put(np.ones(3, np.float32), CPU)
+        assert committed.device == CPU
+    np.testing.assert_allclose(made[-1], jax.random.uniform(jax.random.key(0), (2,)))
+    assert jnp.ones(3).device == CPU
+    assert (made[0] + 1).device == CPU  # uncommitted arrays follow the default device
+
+
+def test_default_device_of_the_process(device):
+    found = []
+    jax.config.update("jax_default_device", device)
+    try:
+        thread = threading.Thread(target=lambda: found.append(jnp.ones(3).device))
+        thread.start()
+        thread.join()
+        assert jnp.ones(3).device == device
+    finally:
+        jax.config.update("jax_default_device", None)
+    assert found == [device]
+    with pytest.raises(ValueError, match=r"must be passed either a Device object .* got: 'abacus'"):
+        jax.config.update("jax_default_device", "abacus")
+
+
+# ---- chips -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name, chip",
+    [
+        ("llvmpipe (LLVM 15.0.6, 256 bits)", "llvmpipe"),
+        ("NVIDIA GeForce RTX 3090", "ampere"),
+        ("NVIDIA A100-SXM4-80GB", "ampere"),
+        ("Tesla T4", "turing"),
+        ("NVIDIA GeForce GTX 1660 Ti", "turing"),
+        ("NVIDIA RTX 6000 Ada Generation", "ada"),
+        ("NVIDIA L4", "ada"),
+        ("NVIDIA H100 80GB HBM3", "ada"),
+        ("NVIDIA H200", "ada"),
+        ("AMD Radeon RX 6800 (RADV NAVI21)", "rdna2"),
+        ("AMD Radeon 780M (RADV GFX1103_R1)", "rdna3"),
+        ("AMD Radeon RX 9070 XT (RADV GFX1201)", "rdna4"),
+        ("Adreno (TM) 740", "adreno"),
+        ("Mali-G715", "valhall4"),
+    ],
+)
+def test_chip_of_a_vulkan_device(name, chip):
+    assert chips.vulkan_chip(name) == chip
+    assert targets.get(f"vulkan:{chip}").chip == chip
+
+
+def test_unknown_vulkan_devices():
+    with pytest.raises(DeviceError, match=r"'Voodoo 2' is not known; .*JAXC_VULKAN_CHIP.*rdna3"):
+        chips.vulkan_chip("Voodoo 2")
+    assert chips.vulkan_chip("Voodoo 2", "turing") == "turing"
+    with pytest.raises(DeviceError, match="jaxc_vulkan_chip='voodoo' is none of llvmpipe"):
+        chips.vulkan_chip("Voodoo 2", "voodoo")
+    assert set(chips.VULKAN_CHIPS) == set(targets.chips("vulkan"))
+
+
+@pytest.mark.vulkan
+def test_an_artifact_for_another_chip_is_refused(tmp_path):
+    here = device_of("vulkan").runtime.target()
+    x = jax.ShapeDtypeStruct((3,), "float32")
+    path = tmp_path / "f.vmfb"
+    compile_function(lambda x: x * 2, [x], path, here)
+    assert jaxc_runtime.load(path)(np.ones(3, np.float32)).tolist() == [2, 2, 2]
+    with pytest.raises(ArtifactError, match=f"made for {here}, cannot run on local-sync"):
+        jaxc_runtime.load(path, "local-sync")
+    compile_function(lambda x: x * 2, [x], path, "vulkan:rdna3")
+    with pytest.raises(ArtifactError, match=f"made for vulkan:rdna3, the device is {here}"):
+        jaxc_runtime.load(path)
