@@ -1,8 +1,8 @@
-"""Which chip a Vulkan device is, in the compiler's words: a table over device names.
+"""Which chip a device is, in the compiler's words: tables over what its driver says.
 
 A Vulkan program compiled for another chip loads and may give wrong values without a word (the
-subgroup size is compiled in), so the chip is looked up, never guessed. Imports nothing of ours but
-the errors.
+subgroup size is compiled in), so the chip is looked up by the device's name, never guessed. CUDA
+programs run on every later chip. Imports nothing of ours but the errors.
 """
 
 from __future__ import annotations
@@ -26,6 +26,9 @@ _VULKAN = [
     (r"RX 6\d\d\d|NAVI2\d|Radeon 6[168]0M|PRO W6\d|VANGOGH|GFX103\d", "rdna2"),
 ]
 _PATTERNS = [(re.compile(pattern, re.IGNORECASE), chip) for pattern, chip in _VULKAN]
+
+# The chips compiled for, by compute capability; a program for one runs on the later ones.
+_CUDA = {(8, 0): "sm_80", (8, 6): "sm_86", (8, 9): "sm_89", (12, 0): "sm_120"}
 
 VULKAN_CHIPS = (*dict.fromkeys(chip for _, chip in _VULKAN), "vp_android_baseline_2022")
 
@@ -54,3 +57,29 @@ def vulkan_chip(kind: str, chosen: str | None = None) -> str:
         f"the chip of Vulkan device {kind!r} is not known; name the one whose programs it runs by "
         f"JAXC_VULKAN_CHIP (config jaxc_vulkan_chip): one of {', '.join(VULKAN_CHIPS)}"
     )
+
+
+def cuda_chip(details: str) -> str:
+    """The chip that programs for a CUDA device are compiled for.
+
+    Args:
+        details: the driver's text about the device, which states its compute capability.
+
+    Raises:
+        DeviceError: a device older than every chip that is compiled for.
+
+    >>> cuda_chip("- gpu-compute-capability: 9.0")
+    'sm_89'
+    """
+    stated = re.search(r"compute-capability: (\d+)\.(\d+)", details)
+    if stated is None:
+        return _CUDA[min(_CUDA)]
+    capability = (int(stated[1]), int(stated[2]))
+    earlier = [known for known in _CUDA if known <= capability]
+    if not earlier:
+        oldest = ".".join(map(str, min(_CUDA)))
+        raise DeviceError(
+            f"compute capability {stated[1]}.{stated[2]} is older than {oldest}, the oldest "
+            "that programs are compiled for"
+        )
+    return _CUDA[max(earlier)]

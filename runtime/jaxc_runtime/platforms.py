@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from jaxc_runtime import buffer, device, executable
-from jaxc_runtime.chips import vulkan_chip
+from jaxc_runtime.chips import cuda_chip, vulkan_chip
 from jaxc_runtime.config import chosen_vulkan_chip
 from jaxc_runtime.errors import DeviceError
 
@@ -80,10 +80,12 @@ class IreeDevice:
             chip: the user's choice, for a Vulkan device that the table of chips does not know.
 
         Raises:
-            DeviceError: a Vulkan device of an unknown chip.
+            DeviceError: a Vulkan device of an unknown chip, or a CUDA device that is too old.
         """
         if self.platform == "vulkan":
             return f"vulkan:{vulkan_chip(self.kind, chip)}"
+        if self.platform == "cuda":
+            return f"cuda:{cuda_chip(self._details)}"
         found = re.search(r"\b(gfx[0-9a-f]{3,5})\b", self._details)
         if self.platform == "rocm" and found:
             return f"rocm:{found[1]}"

@@ -375,6 +375,17 @@ def test_chip_of_a_vulkan_device(name, chip):
     assert targets.get(f"vulkan:{chip}").chip == chip
 
 
+@pytest.mark.parametrize(
+    "capability, chip",
+    [("8.0", "sm_80"), ("8.7", "sm_86"), ("9.0", "sm_89"), ("10.3", "sm_89"), ("12.1", "sm_120")],
+)
+def test_chip_of_a_cuda_device(capability, chip):
+    assert chips.cuda_chip(f"\n- gpu-compute-capability: {capability}\n") == chip
+    assert targets.get(f"cuda:{chip}").chip == chip
+    with pytest.raises(DeviceError, match=r"7\.5 is older than 8\.0"):
+        chips.cuda_chip("\n- gpu-compute-capability: 7.5\n")
+
+
 def test_unknown_vulkan_devices():
     with pytest.raises(DeviceError, match=r"'Voodoo 2' is not known; .*JAXC_VULKAN_CHIP.*rdna3"):
         chips.vulkan_chip("Voodoo 2")

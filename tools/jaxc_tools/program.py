@@ -49,6 +49,7 @@ def run_program(
             return _run_plain(data, [parse_input(text) for text in inputs], function, driver)
         program, metadata = artifact.unpack(data)
         on = device.get(driver or metadata.driver)
+        artifact.check_target(metadata.target, on)
         run = executable.load(program, on, function=function or metadata.function)
         return _run_signed(run, metadata, inputs)
     except (ArtifactError, DeviceError) as error:
