@@ -1,8 +1,8 @@
 """Platforms: the devices of this machine under JAX's names, each with all that runs on it.
 
 Owns the table platform -> opener and `Device`, what the frontend sees of a device whatever its
-runtime: IREE's HAL here, PJRT plugins in a file of their own that registers its opener. Imports the
-devices, buffers and executables of IREE; a device is opened when something is first put on it.
+runtime: IREE's HAL here, XLA's plugins in `pjrt`, which is imported when one is asked for. A device
+of IREE's is opened when something is first put on it.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Device(Protocol):
         """A buffer that holds the array's elements."""
         ...
 
-    def to_numpy(self, held: Any, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    def to_numpy(self, held: Any, shape: tuple[int, ...], dtype: np.dtype, /) -> np.ndarray:
         """The elements of a buffer, of the shape and dtype that the caller knows it has."""
         ...
 
@@ -147,12 +147,30 @@ def register(platform: str, opener: Callable[[], Sequence[Device]]) -> None:
 
 
 def names() -> tuple[str, ...]:
-    """The platforms there may be on a machine."""
-    return tuple(_OPENERS)
+    """The platforms there may be on any machine, and the plugins that were opened."""
+    return tuple(dict.fromkeys([*_OPENERS, *_found]))
+
+
+def is_known(platform: str) -> bool:
+    """Whether `devices` can say more of a platform than that it is unknown."""
+    if platform in _OPENERS:
+        return True
+    from jaxc_runtime import pjrt
+
+    return platform in pjrt.names() or platform in pjrt.PACKAGES
+
+
+def _open_plugin(platform: str) -> Sequence[Device]:
+    from jaxc_runtime import pjrt  # a program for IREE's drivers is loaded without it
+
+    return pjrt.devices(platform)
 
 
 def devices(platform: str) -> tuple[Device, ...]:
     """The devices of a platform, looked for once in a process.
+
+    Args:
+        platform: one of `names()`, or a plugin of XLA's.
 
     Raises:
         DeviceError: the platform is unknown, its driver does not start, or it finds no device.
@@ -161,9 +179,8 @@ def devices(platform: str) -> tuple[Device, ...]:
     ['cpu']
     """
     if platform not in _found:
-        if platform not in _OPENERS:
-            raise DeviceError(f"unknown platform {platform!r}: one of {', '.join(_OPENERS)}")
-        listed = tuple(_OPENERS[platform]())
+        opener = _OPENERS.get(platform)
+        listed = tuple(opener() if opener else _open_plugin(platform))
         if not listed:
             raise DeviceError(f"the driver of platform {platform!r} finds no device")
         _found[platform] = listed

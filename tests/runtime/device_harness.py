@@ -12,6 +12,7 @@ from jaxc import lax
 PLATFORMS = [
     pytest.param("vulkan", marks=pytest.mark.vulkan),
     pytest.param("cuda", marks=pytest.mark.cuda),
+    "xla_cpu",
 ]
 
 

@@ -123,7 +123,7 @@ def test_names(device):
     assert repr(device) == f"{name.capitalize()}Device(id=0)"
     assert jax.devices(name) == jax.local_devices(backend=name)
     assert jax.device_count(name) == len(jax.devices(name))
-    assert device.device_kind and device.device_kind != name
+    assert device.device_kind
     if name == "cuda":
         assert jax.devices("gpu") == jax.devices("cuda")
         assert device.platform == "gpu"
@@ -151,7 +151,7 @@ def test_the_default_backend_is_the_cpu_unless_jax_platforms_says_otherwise(devi
 def test_absent_backends():
     with pytest.raises(RuntimeError, match=r"Unknown backend abacus\. Available backends are \['c"):
         jax.devices("abacus")
-    with pytest.raises(RuntimeError, match="Unknown backend metal"):
+    with pytest.raises(RuntimeError, match=r"'metal' failed to initialize: .* are \['cpu'"):
         jax.device_count("metal")
 
 
@@ -301,8 +301,12 @@ def test_ahead_of_time(ones, device, jitted):
     lowered = jitted.lower(ones, ones)
     compiled = lowered.compile()
     assert compiled(np.ones(3, np.float32), ones).device == device
-    flag = {"vulkan": "vulkan-spirv", "cuda": "cuda-nvptx"}[device.backend]
-    assert flag in lowered.as_text("iree")
+    stage, text = {
+        "vulkan": ("iree", "vulkan-spirv"),
+        "cuda": ("iree", "cuda-nvptx"),
+        "xla_cpu": ("stablehlo", "stablehlo.add"),
+    }[device.backend]
+    assert text in lowered.as_text(stage)
     elsewhere = jax.device_put(ones, CPU)
     with pytest.raises(ValueError, match=r"Passed sharding: .*Cpu(.|\n)*Required sharding"):
         compiled(elsewhere, ones)

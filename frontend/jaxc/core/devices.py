@@ -134,9 +134,7 @@ def devices(backend: str | None = None) -> list[Device]:
             f"Unknown backend: {backend!r} requested, but no platforms that are instances of "
             f"{backend} are present. Platforms present are: {','.join(_present())}"
         )
-    raise RuntimeError(
-        f"Unknown backend {backend}. Available backends are {_present()}{_why(backend)}"
-    )
+    raise RuntimeError(f"{_problem(backend)} Available backends are {_present()}")
 
 
 def _devices_of(name: str) -> list[Device] | None:
@@ -150,18 +148,18 @@ def _devices_of(name: str) -> list[Device] | None:
         return None
 
 
-def _why(backend: str) -> str:
-    """What the driver of a known backend says."""
+def _problem(backend: str) -> str:
+    """What is wrong with a backend, in its driver's words."""
     from jaxc_runtime import platforms
     from jaxc_runtime.errors import DeviceError
 
-    if backend not in platforms.names():
-        return ""
+    if not platforms.is_known(backend):
+        return f"Unknown backend {backend}."
     try:
         _open(backend)
     except DeviceError as error:
-        return f" ({error})"
-    return " (left out by jax_platforms)"
+        return f"Backend {backend!r} failed to initialize: {error}."
+    return f"Backend {backend!r} is left out by jax_platforms."
 
 
 def _default_devices() -> list[Device]:
@@ -181,7 +179,7 @@ def check_default_device(value: Any) -> None:
     if isinstance(value, str):
         from jaxc_runtime import platforms
 
-        if value.partition(":")[0] in ("gpu", *platforms.names()):
+        if value in _FAMILIES or platforms.is_known(value):
             return
     raise ValueError(
         "jax.default_device must be passed either a Device object (e.g. `jax.devices('cpu')[0]`) "

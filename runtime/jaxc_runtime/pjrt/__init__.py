@@ -9,7 +9,17 @@ A plugin is a shared library that exports `GetPjrtApi`; it is called with ctypes
 built. Needs NumPy and ml_dtypes only. `import jaxc_runtime` does not import this package.
 """
 
-__all__ = ["Client", "Device", "Executable", "Plugin", "devices", "find", "get", "names"]
+__all__ = [
+    "PACKAGES",
+    "Client",
+    "Device",
+    "Executable",
+    "Plugin",
+    "devices",
+    "find",
+    "get",
+    "names",
+]
 from jaxc_runtime.pjrt.client import Client, Device, devices, get
 from jaxc_runtime.pjrt.executable import Executable
-from jaxc_runtime.pjrt.plugins import Plugin, find, names
+from jaxc_runtime.pjrt.plugins import PACKAGES, Plugin, find, names
