@@ -167,8 +167,9 @@ def _default_devices() -> list[Device]:
     try:
         return devices(name)
     except RuntimeError as error:
+        reason = str(error).removeprefix(f"Backend {name!r} failed to initialize: ")
         raise RuntimeError(
-            f"Unable to initialize backend {name!r}: {error} (set JAX_PLATFORMS=cpu to skip it)"
+            f"Unable to initialize backend {name!r}: {reason} (set JAX_PLATFORMS=cpu to skip it)"
         ) from None
 
 

@@ -28,7 +28,7 @@ def device_put(
       x: pytree of arrays, NumPy arrays or Python scalars.
       device: a Device, a sharding of one device, or a tree of those that is a prefix of `x`; None
         leaves arrays where they are and puts other values on the default device, uncommitted.
-      donate: whether the arrays moved may be deleted.
+      src, donate, may_alias: accepted for compatibility; nothing is donated.
 
     Raises:
       ValueError: for something that is no device or sharding, or spans several devices.
@@ -44,7 +44,7 @@ def device_put(
         targets = [device] * len(leaves)
     else:
         targets = _broadcast(device, x)
-    placed = [_put(leaf, _device_of(target), donate) for leaf, target in zip(leaves, targets)]
+    placed = [_put(leaf, _device_of(target)) for leaf, target in zip(leaves, targets)]
     return tree_util.tree_unflatten(structure, placed)
 
 
@@ -76,7 +76,7 @@ def _device_of(target: Any) -> Device | None:
     return devices.only_device(target)
 
 
-def _put(leaf: Any, device: Device | None, donate: bool) -> Any:
+def _put(leaf: Any, device: Device | None) -> Any:
     if isinstance(leaf, Tracer):
         return leaf
     if not isinstance(leaf, Array):
@@ -92,10 +92,7 @@ def _put(leaf: Any, device: Device | None, donate: bool) -> Any:
     if array is not leaf and device.is_host:  # new: nobody else holds it
         array._device = device
         return array
-    out = place(array, device, committed=True)
-    if donate and out is not array and array is leaf and array.device != device:
-        array.delete()
-    return out
+    return place(array, device, committed=True)
 
 
 def settle(array: Any) -> Any:

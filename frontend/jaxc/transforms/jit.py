@@ -22,6 +22,7 @@ from jaxc.core.placed import PlacedArray, place
 from jaxc.core.trace import EvalTrace, _state, eval_trace, get_aval, off_host, placed_trace
 from jaxc.transforms import compiling
 from jaxc.transforms.calls import bind_jit, clear_derived
+from jaxc.transforms.partial_eval import dce_jaxpr
 from jaxc.transforms.placed import forget_operations, placement
 from jaxc.transforms.signature import Signature, debug_info
 from jaxc.transforms.staging import JaxprTrace, trace_to_jaxpr
@@ -33,10 +34,28 @@ from jaxc.transforms.trace_key import axis_key, flags_key, version
 class Traced:
     """One signature of a jitted function: its jaxpr, result structure and compiled program."""
 
-    __slots__ = ("closed", "donated", "effects", "name", "out_tree", "program", "single")
+    __slots__ = (
+        "closed",
+        "donated",
+        "keep_unused",
+        "name",
+        "out_tree",
+        "program",
+        "single",
+        "used",
+    )
 
-    def __init__(self, closed: ClosedJaxpr, out_tree: Any, name: str, donated: tuple[bool, ...]):
+    def __init__(
+        self,
+        closed: ClosedJaxpr,
+        out_tree: Any,
+        name: str,
+        donated: tuple[bool, ...],
+        keep_unused: bool = False,
+    ):
         self.closed = closed
+        self.keep_unused = keep_unused
+        self.used: list[bool] | None = None
         self.out_tree = out_tree
         self.name = name
         self.donated = donated
@@ -49,7 +68,7 @@ class Traced:
             device, committed = self.placement(flat) if device is None else (device, True)
             if not device.is_host:
                 return self._run_on(device, flat, committed)
-            flat = [place(a, device, a.committed) for a in flat]
+            flat = [place(a, device, a.committed) if u else a for a, u in zip(flat, self._used())]
         program = self.program
         if program is None:
             program = self.program = compiling.program_of(self.closed, self.donated, self.name)
@@ -70,10 +89,22 @@ class Traced:
     def placement(self, flat: Sequence[Any]) -> tuple[Device, bool]:
         """The device a call with these arguments runs on, and whether its results are committed.
 
+        Arguments that the function does not use have no say, as in JAX.
+
         Raises:
           ValueError: arguments committed to different devices.
         """
-        return placement(flat, self.name, self.argument_name)
+        args = [a if used else None for a, used in zip(flat, self._used())]
+        return placement(args, self.name, self.argument_name)
+
+    def _used(self) -> list[bool]:
+        """Which arguments are used; found out when devices come into play."""
+        if self.used is None:
+            jaxpr = self.closed.jaxpr
+            self.used = [True] * len(jaxpr.invars)
+            if not self.keep_unused:
+                self.used = dce_jaxpr(jaxpr, [True] * len(jaxpr.outvars))[1]
+        return self.used
 
     def argument_name(self, i: int) -> str:
         """The name of flat argument `i`, for errors."""
@@ -235,7 +266,7 @@ class JitFunction:
         fun = call.bind_statics(self._fun)
         closed, out_tree = trace_function(fun, in_tree, avals, info)
         donated = call.donated(in_tree)
-        return Traced(closed, out_tree, self._name, donated)
+        return Traced(closed, out_tree, self._name, donated, self._keep_unused)
 
     # ---- ahead of time
 

@@ -64,7 +64,7 @@ def run_operation(primitive: Any, args: tuple[Any, ...], params: dict[str, Any])
     Raises:
       ValueError: operands committed to different devices.
     """
-    binary = len(args) == 2
+    binary = len(args) == 2 and primitive.op.kind == "elementwise"
     device, committed = placement(
         args, primitive.name, lambda i: "xy"[i] if binary else f"args[{i}]"
     )

@@ -9,7 +9,7 @@ from jaxc import tree_util
 from jaxc.core import dtypes
 from jaxc.core.array import Array, as_array
 from jaxc.core.devices import Device, SingleDeviceSharding
-from jaxc.core.trace import aval_handlers, get_aval
+from jaxc.core.trace import aval_handlers, get_aval, off_host
 from jaxc_compiler.opset.avals import ShapedArray
 
 
@@ -291,6 +291,8 @@ class Compiled:
                     f"and called with {got.str_short()}"
                 )
         arrays = [as_array(x) for x in flat]
+        if not off_host.used:
+            return self._traced.run(arrays)
         self._check_devices(arrays)
         return self._traced.run(arrays, self._device)
 

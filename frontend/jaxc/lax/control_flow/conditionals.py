@@ -13,7 +13,7 @@ from jaxc.core.array import as_array, raw
 from jaxc.core.config import config
 from jaxc.core.jaxpr import ClosedJaxpr, eval_jaxpr
 from jaxc.core.primitive import primitive
-from jaxc.core.trace import Tracer, get_aval, set_current_trace
+from jaxc.core.trace import NotOnHost, Tracer, get_aval, set_current_trace
 from jaxc.lax.control_flow.tracing import (
     avals_of,
     convert_outputs,
@@ -124,7 +124,7 @@ def _scalar_aval(what: str, x: Any) -> Any:
 
 
 def _convert(x: Any, dtype: Any) -> Any:
-    if not isinstance(x, Tracer):
+    if not isinstance(x, NotOnHost):
         return np.asarray(raw(x)).astype(dtype)[()]
     if x.dtype == dtype and not x.aval.weak_type:
         return x
