@@ -79,6 +79,29 @@ def _ahead_of_time(code: bytes, target: Target) -> tuple[bytes, Target, dict[str
     return executable, target, about
 
 
+def to_stablehlo(module: ir.Module) -> bytes:
+    """A `lax` module, which is consumed, as StableHLO in the portable encoding.
+
+    Raises:
+      CompileError: naming the user's line, for an op that has no StableHLO form.
+    """
+    from jaxc_compiler import pipelines
+
+    return pipelines.run(module, targets.get("pjrt:any"))
+
+
+def stablehlo_text(portable: bytes) -> str:
+    """The text of StableHLO in the portable encoding, of any version up to the bindings'.
+
+    Raises:
+      CompileError: not StableHLO, or of a later version.
+    """
+    from jaxc_compiler import mlir
+
+    with mlir.LOCK, mlir.CONTEXT:
+        return mlir.from_portable_stablehlo(portable).operation.get_asm()
+
+
 def dump_stages(
     module: ir.Module,
     target: Target | None = None,

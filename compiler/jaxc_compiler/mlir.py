@@ -25,6 +25,7 @@ from torch_mlir import ir
 from torch_mlir._mlir_libs import _mlir, _mlirDialectsIRDL
 from torch_mlir.passmanager import PassManager
 
+from jaxc_compiler.diagnostics import from_mlir_error
 from jaxc_compiler.opset import params as opset_params
 from jaxc_compiler.opset.avals import KeyDtype, ShapedArray, float0
 
@@ -40,6 +41,7 @@ __all__ = [
     "dense",
     "dtype_of",
     "from_attr",
+    "from_portable_stablehlo",
     "ir",
     "load_irdl",
     "load_stablehlo",
@@ -401,3 +403,18 @@ def to_portable_stablehlo(module: ir.Module) -> bytes:
     weeks = _stablehlo.StablehloCompatibilityRequirement.WEEK_12
     version = _stablehlo.get_version_from_compatibility_requirement(weeks)
     return _stablehlo.serialize_portable_artifact(module, version)
+
+
+def from_portable_stablehlo(data: bytes) -> ir.Module:
+    """The StableHLO module in the portable encoding.
+
+    Raises:
+      CompileError: not StableHLO, or of a version later than the bindings'.
+    """
+    from torch_mlir._mlir_libs import _stablehlo
+
+    load_stablehlo()
+    try:
+        return _stablehlo.deserialize_portable_artifact(CONTEXT, data)
+    except (ValueError, RuntimeError, ir.MLIRError) as error:
+        raise from_mlir_error("stablehlo", error) from None
