@@ -25,7 +25,7 @@ from torch_mlir import ir
 from torch_mlir._mlir_libs import _mlir, _mlirDialectsIRDL
 from torch_mlir.passmanager import PassManager
 
-from jaxc_compiler.diagnostics import from_mlir_error
+from jaxc_compiler.diagnostics import CompileError, Diagnostic
 from jaxc_compiler.opset import params as opset_params
 from jaxc_compiler.opset.avals import KeyDtype, ShapedArray, float0
 
@@ -39,6 +39,7 @@ __all__ = [
     "constant_array",
     "create",
     "dense",
+    "dimension_numbers",
     "dtype_of",
     "from_attr",
     "from_portable_stablehlo",
@@ -414,7 +415,29 @@ def from_portable_stablehlo(data: bytes) -> ir.Module:
     from torch_mlir._mlir_libs import _stablehlo
 
     load_stablehlo()
+    said: list[str] = []  # the binding's exception has no reason
+
+    def listen(diagnostic: Any) -> bool:
+        said.append(diagnostic.message)
+        return True
+
+    handler = CONTEXT.attach_diagnostic_handler(listen)
     try:
         return _stablehlo.deserialize_portable_artifact(CONTEXT, data)
-    except (ValueError, RuntimeError, ir.MLIRError) as error:
-        raise from_mlir_error("stablehlo", error) from None
+    except (ValueError, RuntimeError, ir.MLIRError):
+        message = "; ".join(said) or "not StableHLO in the portable encoding"
+        raise CompileError("stablehlo", [Diagnostic("error", message)]) from None
+    finally:
+        handler.detach()
+
+
+def dimension_numbers(attr: ir.Attribute) -> Any:
+    """The dimension numbers of a StableHLO gather, scatter, convolution or contraction, with the
+    binding's fields (`offset_dims`, ...)."""
+    from torch_mlir._mlir_libs import _stablehlo
+
+    for name in ("Gather", "Scatter", "Conv", "Dot"):
+        kind = getattr(_stablehlo, f"{name}DimensionNumbers")
+        if kind.isinstance(attr):
+            return kind(attr)
+    raise TypeError(f"not dimension numbers: {attr}")

@@ -15,7 +15,7 @@ from compiler.passes_harness import module_of
 
 import jaxc
 import jaxc.numpy as jnp
-from jaxc import lax, lowering
+from jaxc import lax, lowering, stablehlo
 from jaxc.expansions import EXPANSIONS
 from jaxc.random import expand
 from jaxc_compiler import driver, mlir
@@ -51,14 +51,32 @@ def test_interpreted_value(name):
 SAMPLED = [name for name, op in book.OPS.items() if op.samples and op.numpy]
 
 
+@functools.cache
+def _program_of(name):
+    made = harness.calls(name)
+    with jaxc.enable_x64(True):
+        return made, xla_harness.stablehlo_of(made)
+
+
 @pytest.mark.parametrize("name", SAMPLED)
 def test_values_by_xla(name):
     """Every sample of every op, with all of XLA's simplifications, on the way `jit` takes."""
     pytest.importorskip("fastatomstruct_xla_cpu")
-    made = harness.calls(name)
+    made, program = _program_of(name)
+    results = xla_harness.run_with_xla(program, xla_harness.operands_of(made))
+    for call, got in zip(made, xla_harness.by_call(made, results), strict=True):
+        harness.assert_close(call, got)
+
+
+@pytest.mark.parametrize("name", SAMPLED)
+def test_read_back(name):
+    """What was written for other tools is read again with equal values."""
+    made, program = _program_of(name)
     with jaxc.enable_x64(True):
-        for call, got in zip(made, xla_harness.run_calls(made), strict=True):
-            harness.assert_close(call, got)
+        results = stablehlo.read(program)(*map(jnp.asarray, xla_harness.operands_of(made)))
+    results = [np.asarray(result) for result in results]
+    for call, got in zip(made, xla_harness.by_call(made, results), strict=True):
+        harness.assert_close(call, got)
 
 
 # -- through IREE ----------------------------------------------------------------------------------
@@ -154,6 +172,14 @@ def test_program(name):
     expected = [np.asarray(leaf) for leaf in jaxc.tree_util.tree_leaves(results)]
     for got, wanted in zip(harness.interpret_text(_text(name), X), expected, strict=True):
         np.testing.assert_allclose(got.reshape(wanted.shape), wanted, 2e-5, 2e-5)
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_program_read_back(name):
+    results = PROGRAMS[name](jnp.asarray(X))
+    expected = [np.asarray(leaf) for leaf in jaxc.tree_util.tree_leaves(results)]
+    for got, wanted in zip(stablehlo.read(_text(name))(X), expected, strict=True):
+        np.testing.assert_allclose(np.asarray(got), wanted, 2e-5, 2e-5)
 
 
 @pytest.mark.oracle

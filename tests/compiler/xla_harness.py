@@ -26,9 +26,8 @@ def run_with_xla(program: str | bytes, arrays: Sequence[np.ndarray]) -> list[np.
     return [device.to_numpy(r, s, d) for r, (s, d) in zip(results, loaded.outputs, strict=True)]
 
 
-def run_calls(made: Sequence[Call]) -> list[list[np.ndarray]]:
-    """The results of every call, in one program that takes the way of `jit`."""
-    arrays = [array for call in made for array in call.arrays]
+def stablehlo_of(made: Sequence[Call]) -> bytes:
+    """A program that makes every call, lowered on the way of `jit`."""
 
     def program(*operands: Any) -> list[Any]:
         results, rest = [], list(operands)
@@ -37,9 +36,19 @@ def run_calls(made: Sequence[Call]) -> list[list[np.ndarray]]:
             results += _bind(call, mine)
         return results
 
-    closed = trace_to_jaxpr(program, [ShapedArray(a.shape, a.dtype) for a in arrays])
+    closed = trace_to_jaxpr(program, [ShapedArray(a.shape, a.dtype) for a in operands_of(made)])
     module = lower_jaxpr(physicalize(closed), embed_constants=True)
-    found = iter(run_with_xla(driver.compile(module, targets.get("pjrt:xla_cpu")).vmfb, arrays))
+    return driver.compile(module, targets.get("pjrt:xla_cpu")).vmfb
+
+
+def operands_of(made: Sequence[Call]) -> list[np.ndarray]:
+    """The program's arguments."""
+    return [array for call in made for array in call.arrays]
+
+
+def by_call(made: Sequence[Call], results: Sequence[np.ndarray]) -> list[list[np.ndarray]]:
+    """The program's results, those of each call together."""
+    found = iter(results)
     return [[next(found) for _ in call.expected()] for call in made]
 
 
