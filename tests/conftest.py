@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shutil
 import tempfile
 
 import pytest
@@ -20,6 +21,7 @@ os.environ["JAXC_CACHE_DIR"] = os.environ["JAXC_TESTS_CACHE"]
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 _NEEDS = {"compiler": "torch_mlir", "oracle": "jax"}
+_NEEDS_PROGRAM = {"chromium": "chromium"}
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -27,3 +29,6 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     for marker, package in _NEEDS.items():
         if item.get_closest_marker(marker) and importlib.util.find_spec(package) is None:
             pytest.skip(f"needs {package}")
+    for marker, program in _NEEDS_PROGRAM.items():
+        if item.get_closest_marker(marker) and shutil.which(program) is None:
+            pytest.skip(f"needs the program {program}")

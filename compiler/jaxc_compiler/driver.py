@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from jaxc_compiler.explorer import Page
     from jaxc_compiler.mlir import ir
     from jaxc_compiler.pipelines import Instrument
-    from jaxc_compiler.report import Report
+    from jaxc_compiler.report import Node, Report
 
 
 @dataclass(frozen=True)
@@ -129,6 +129,13 @@ def report(module: ir.Module, target: Target | None = None) -> Report:
     from jaxc_compiler import report as reporting
 
     return reporting.report_of(module, target or targets.get("cpu"))
+
+
+def dispatches(module: ir.Module, target: Target | None = None) -> dict[str, Node]:
+    """The dispatches of a `lax` module by the name of their function in the executable."""
+    from jaxc_compiler import report as reporting
+
+    return reporting.dispatches_of(module, target or targets.get("cpu"))
 
 
 def explore(

@@ -73,6 +73,7 @@ from jaxc import (  # noqa: E402
     custom_derivatives,
     flatten_util,
     ops,
+    profiler,
     sharding,
     stages,
     typing,
@@ -89,7 +90,7 @@ __all__ = [
     "jacobian", "jacrev", "jit", "jvp", "lax", "linear_transpose", "linearize", "live_arrays",
     "local_device_count", "local_devices", "make_jaxpr", "named_call", "named_scope", "nn", "numpy",
     "numpy_dtype_promotion", "numpy_rank_promotion", "ops", "pmap", "process_count",
-    "process_index", "process_indices", "random", "remat", "scipy", "sharding", "stages",
-    "threefry_partitionable", "transfer_guard", "tree", "tree_util", "typeof", "typing",
+    "process_index", "process_indices", "profiler", "random", "remat", "scipy", "sharding",
+    "stages", "threefry_partitionable", "transfer_guard", "tree", "tree_util", "typeof", "typing",
     "value_and_grad", "vjp", "vmap",
 ]  # fmt: skip

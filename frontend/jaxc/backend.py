@@ -11,10 +11,12 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from jaxc.core import recording
 from jaxc.core.config import config
 from jaxc.core.devices import Device
 from jaxc.core.jaxpr import ClosedJaxpr
 from jaxc.core.printer import format_jaxpr, format_with_lines
+from jaxc.core.recording import Program
 from jaxc.errors import CopyInPlaceError
 from jaxc.physical import physicalize
 from jaxc_compiler import driver, targets
@@ -38,7 +40,8 @@ def build(closed: ClosedJaxpr, *, name: str, donated: Sequence[bool] = ()) -> Ru
     Returns:
       A function of device buffers: the jaxpr's constants, then its arguments.
     """
-    return executable.load(_artifact(closed, name, donated, None))
+    vmfb = _artifact(closed, name, donated, None)
+    return _watched_if_recorded(executable.load(vmfb), closed, name, donated, vmfb)
 
 
 def build_for(
@@ -50,7 +53,8 @@ def build_for(
       DeviceError: a Vulkan device of an unknown chip.
       CompileError: the target cannot do what the program asks.
     """
-    return device.runtime.load(_artifact(closed, name, donated, target_of(device)))
+    vmfb = _artifact(closed, name, donated, target_of(device))
+    return _watched_if_recorded(device.runtime.load(vmfb), closed, name, donated, vmfb)
 
 
 def target_of(device: Device) -> Target | None:
@@ -65,15 +69,26 @@ def _artifact(
 ) -> bytes:
     closed = physicalize(closed)
     cache = disk_cache()
-    key = driver.cache_key(format_jaxpr(closed), target, extra=(name, tuple(donated), *_watched()))
+    key = driver.cache_key(format_jaxpr(closed), target, extra=(name, tuple(donated), *_copies_looked_for()))
     vmfb = cache.get(key)
     if vmfb is None:
         with _COMPILING:
             vmfb = cache.get(key) if cache.enabled else None
             if vmfb is None:
-                vmfb = _compile(closed, name, donated, target)
+                with recording.span(f"compile {name}", "compile"):
+                    vmfb = _compile(closed, name, donated, target)
                 cache.put(key, vmfb)
     return vmfb
+
+
+def _watched_if_recorded(
+    loaded: Run, closed: ClosedJaxpr, name: str, donated: Sequence[bool], vmfb: bytes
+) -> Run:
+    """The loaded program, its calls recorded while a profile is made."""
+    if recording.current is None:
+        return loaded
+    program = Program(name, physicalize(closed), tuple(donated), vmfb)
+    return recording.current.watch(loaded, program)
 
 
 def _compile(
@@ -86,7 +101,7 @@ def _compile(
     return driver.compile(lower_jaxpr(closed, name, donated), target).vmfb
 
 
-def _watched() -> tuple[str, ...]:
+def _copies_looked_for() -> tuple[str, ...]:
     """A program that was compiled unwatched is compiled again when copies are looked for."""
     return () if config.jaxc_copy_in_place == "allow" else (config.jaxc_copy_in_place,)
 
@@ -143,3 +158,10 @@ def explore(closed: ClosedJaxpr, *, name: str = "main", donated: Sequence[bool] 
         return lower_jaxpr(physicalize(closed), name, donated)
 
     return driver.explore(make, jaxpr=format_with_lines(closed))
+
+
+def dispatches_of(closed: ClosedJaxpr, *, name: str, donated: Sequence[bool] = ()) -> Any:
+    """The dispatches of a compiled jaxpr by the name of their function in the executable."""
+    from jaxc.lowering import lower_jaxpr
+
+    return driver.dispatches(lower_jaxpr(closed, name, donated))

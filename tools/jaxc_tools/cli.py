@@ -16,7 +16,7 @@ from jaxc_tools.errors import UsageError
 USAGE_ERROR = 2
 
 # A module of `jaxc_tools.commands` each, in the order `--help` lists them.
-COMMANDS = ("run", "dump", "why", "explore", "compile", "bench", "devices", "cache")
+COMMANDS = ("run", "dump", "why", "explore", "profile", "compile", "bench", "devices", "cache")
 
 app = typer.Typer(
     name="jaxc",

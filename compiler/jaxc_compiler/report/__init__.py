@@ -17,7 +17,17 @@ from jaxc_compiler.report.kernels import report_of_kernels
 from jaxc_compiler.stages import Stage
 from jaxc_compiler.targets import Target
 
-__all__ = ["Edge", "Line", "Loop", "Node", "OpUse", "Report", "Update", "report_of"]
+__all__ = [
+    "Edge",
+    "Line",
+    "Loop",
+    "Node",
+    "OpUse",
+    "Report",
+    "Update",
+    "dispatches_of",
+    "report_of",
+]
 
 
 class _AtKernelStage(pipelines.Instrument):
@@ -49,3 +59,18 @@ def report_of(module: Any, target: Target) -> Report:
     seen = _AtKernelStage(target)
     code = pipelines.lower(module, target, [seen])
     return seen.report or report_of_flow(code, target)
+
+
+def dispatches_of(module: Any, target: Target) -> dict[str, Node]:
+    """The dispatches of a `lax` module by the name of their function in the executable.
+
+    Besides kernels, these are the dispatches IREE forms of what is in no kernel.
+    """
+    seen = _AtKernelStage(target)
+    code = pipelines.lower(module, target, [seen])
+    kernels = seen.report.nodes if seen.report else []
+    found = {node.code: node for node in kernels if node.kind == "dispatch"}
+    if not kernels or any(node.kind == "host" for node in kernels):
+        formed = {node.code: node for node in report_of_flow(code, target).dispatches}
+        found = formed | found
+    return found

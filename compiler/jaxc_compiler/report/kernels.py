@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -73,8 +74,7 @@ class _Reader:
         name = f"kernel_{self.kernels}"
         self.kernels += 1
         body = op.regions[0].blocks[0]
-        text = op.get_asm(use_local_scope=True)
-        code = self.codes.setdefault(text[text.index("{") :], name)
+        code = self.codes.setdefault(_code(op), name)
         node = Node(name, "dispatch", name, code=code, reason=_text(op, kernel.APART))
         node.inside = inside
         in_place = mlir.from_attr(op.attributes[kernel.IN_PLACE])
@@ -140,6 +140,14 @@ class _Reader:
             share = 1 / len(bodies) if name == "cond" else trips or 1
             for body in bodies:
                 yield from self.ops_of(body, place, times * share)
+
+
+def _code(op: ir.Operation) -> str:
+    """A kernel's text with its values numbered anew: equal for kernels that compute the same."""
+    text = op.get_asm(use_local_scope=True)
+    numbers: dict[str, int] = {}
+    text = text[text.index("{") :].partition(", jaxc.apart")[0]
+    return re.sub(r"%\w+", lambda m: f"%{numbers.setdefault(m[0], len(numbers))}", text)
 
 
 def _use(op: ir.Operation, times: float) -> OpUse:

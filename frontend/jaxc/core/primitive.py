@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 import jaxc_compiler.opset.book  # noqa: F401  (fills OPS)
+from jaxc.core import recording
 from jaxc.core.array import Array, raw, wrap
 from jaxc.core.config import config
 from jaxc.core.trace import _state, get_aval
@@ -34,6 +35,8 @@ _quiet = _Quiet()
 
 def quietly(kernel: Any, *values: Any, **params: Any) -> Any:
     """Call a kernel without NumPy's warnings. The kernel must not call back into user code."""
+    if recording.current is not None:
+        return recording.current.eager(_quiet.run, kernel, *values, **params)
     return _quiet.run(kernel, *values, **params)
 
 

@@ -31,6 +31,7 @@ def _with_stream(prim: Primitive) -> Callable[..., np.ndarray]:
     def run(keys: np.ndarray, **params: Any) -> np.ndarray:
         return kernel(keys, partitionable=config.jax_threefry_partitionable, **params)
 
+    run.__name__ = prim.name
     return run
 
 

@@ -1,0 +1,213 @@
+"""`jaxc dump` and `jaxc why`: every stage, every pass, and the reasons, for every target."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from tools.commands import Done, run_commands
+
+import jaxc
+import jaxc.numpy as jnp
+from jaxc import lax
+
+pytestmark = pytest.mark.compiler
+
+MODEL = """import jax
+import jax.numpy as jnp
+from jax import lax
+
+def copies(x, i, v):
+    y = x.at[i].set(v)
+    return y * 2 + x
+
+def heat(u):
+    def step(i, u):
+        return u.at[1:-1].add(0.1 * (u[:-2] - 2 * u[1:-1] + u[2:]))
+    return lax.fori_loop(0, 100, step, u)
+
+def left_out(x, w):
+    y = x @ w
+    return jnp.maximum(y, 0).sum(0) + 1
+
+def host_loop(x, w):
+    return lax.scan(lambda c, _: (jnp.minimum(c @ w, 3), c.sum()), x, None, length=5)
+"""
+COPIES = ("model.py:copies", "--args", "f32[100], i32[], f32[]")
+HEAT = ("model.py:heat", "--args", "f32[100]")
+BIG = "i32[512,512], i32[512,512]"
+COMMANDS = {
+    "llvm": ("dump", *COPIES, "--stage", "llvm"),
+    "asm": ("dump", *COPIES, "--stage", "asm"),
+    "ptx": ("dump", *HEAT, "--stage", "ptx", "--target", "cuda"),
+    "spirv": ("dump", *HEAT, "--stage", "spirv", "--target", "vulkan"),
+    "no ptx": ("dump", *COPIES, "--stage", "ptx"),
+    "linalg": ("dump", *COPIES, "--stage", "linalg"),
+    "linalg again": ("dump", "linalg.mlir", "--stage", "linalg"),
+    "linalg to asm": ("dump", "linalg.mlir", "--stage", "asm"),
+    "loc": ("dump", *COPIES, "--stage", "linalg", "--loc"),
+    "after": ("dump", *COPIES, "--after", "fuse"),
+    "diff": ("dump", *COPIES, "--after", "mark_in_place", "--diff"),
+    "all diffs": ("dump", *COPIES, "--diff"),
+    "no pass": ("dump", *COPIES, "--after", "fuze"),
+    "gpu pass": ("dump", *COPIES, "--after", "fuse", "--target", "cuda"),
+    "why copies": ("why", *COPIES, "--forbid-copies"),
+    "why heat": ("why", *HEAT, "--donate", "0", "--forbid-copies", "--json"),
+    "why left out": ("why", "model.py:left_out", "--args", BIG),
+    "why host loop": ("why", "model.py:host_loop", "--args", BIG),
+    "why cuda": ("why", *HEAT, "--target", "cuda", "--json"),
+    "why what": ("why", "model.py:cold"),
+    "donate what": ("why", *HEAT, "--donate", "first"),
+}
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory) -> dict[str, Done]:
+    folder = tmp_path_factory.mktemp("seeing")
+    (folder / "model.py").write_text(MODEL)
+    [saved] = run_commands([COMMANDS["linalg"]], folder)
+    (folder / "linalg.mlir").write_text(saved.out)
+    return dict(zip(COMMANDS, run_commands(list(COMMANDS.values()), folder), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("command", "text"),
+    [
+        ("llvm", "define "),
+        ("asm", "kernel_0:"),
+        ("ptx", ".visible .entry main_dispatch_0"),
+        ("spirv", "spirv.module"),
+        ("linalg", "flow.dispatch @kernel_0::@kernel_0("),
+        ("loc", 'loc("scatter"('),
+        ("after", '"kernel.fused_3to1"'),
+        ("linalg to asm", "kernel_0:"),
+    ],
+)
+def test_stages_below_and_around(done, command, text):
+    assert done[command].status == 0, done[command].err
+    assert text in done[command].out
+
+
+def test_a_saved_linalg_stage_is_read_back(done):
+    assert done["linalg again"].out == done["linalg"].out
+
+
+def test_a_diff_shows_what_a_pass_changed_and_nothing_else(done):
+    lines = done["diff"].out.splitlines()
+    changed = [x for x in lines if x[:1] in "+-" and x[:3] not in ("+++", "---")]
+    assert len(changed) == 2
+    assert 'copies = "its operand is used again by add at model.py:7"' in changed[1]
+    assert "after lower_boundary" in done["all diffs"].out
+    assert "merge_equal_ops (4): no change" in done["all diffs"].out
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("no ptx", "no stage 'ptx' for cpu:host: there are jaxpr, lax, kernel, linalg, iree"),
+        ("no pass", "no pass 'fuze' for cpu:host: there are eliminate_dead_ops"),
+        ("gpu pass", "no pass 'fuse' for cuda:sm_80"),
+        ("why what", "model.py has no 'cold'"),
+        ("donate what", "expected positions such as 0,2"),
+    ],
+)
+def test_mistakes_are_one_line(done, command, message):
+    assert done[command].status == 2
+    assert message in done[command].err
+    assert done[command].err.count("\n") == 1
+
+
+def test_why_names_the_copy_the_line_and_who_needs_the_operand(done):
+    found = done["why copies"]
+    assert found.status == 1  # --forbid-copies
+    [line] = [x for x in found.out.splitlines() if "scatter:" in x]
+    assert line.split() == (
+        "model.py:6 y = x.at[i].set(v) scatter: copies f32[100]: "
+        "its operand is used again by add at model.py:7"
+    ).split()
+    assert "kernel_0: 7 ops" in found.out
+
+
+def test_why_as_data(done):
+    assert done["why heat"].status == 0
+    report = json.loads(done["why heat"].out)
+    [loop], [update] = report["loops"], report["updates"]
+    assert (loop["name"], loop["trips"], loop["place"]) == ("scan", 100, "kernel_0")
+    assert update["reason"] == ""
+    [kernel] = [node for node in report["nodes"] if node["kind"] == "dispatch"]
+    assert kernel["bytes_read"] == 400 == kernel["bytes_written"]
+    # Each of 100 steps: a counter, 2 u, the two sums, 0.1 * and the update, of 98 elements.
+    assert kernel["flops"] == 100 * (1 + 5 * 98)
+    assert {edge["in_place"] for edge in report["edges"] if edge["source"] == "arg0"} == {True}
+
+
+def test_why_says_what_is_in_no_kernel(done):
+    text = done["why left out"].out
+    assert "dot_general: the contraction takes 268 MFLOP, and a kernel's limit for int32" in text
+    assert "it needs the result of dot_general at model.py:15, which is in no kernel" in text
+    loop = done["why host loop"].out
+    assert "scan, 5 steps: runs in the host program, because of dot_general at model.py:19" in loop
+
+
+def test_why_of_a_gpu_reads_the_dispatches_that_iree_forms(done):
+    report = json.loads(done["why cuda"].out)
+    dispatches = [node for node in report["nodes"] if node["kind"] == "dispatch"]
+    assert all(node["label"].startswith("main_dispatch_") for node in dispatches)
+    lines = {line for node in dispatches for _, line in node["lines"]}
+    assert {11, 12} >= lines > set()
+
+
+def test_report_in_python():
+    def many(*xs):
+        return [jnp.sin(x) + xs[k - 1] for k, x in enumerate(xs)]
+
+    report = jaxc.jit(many).lower(*[jnp.ones(8)] * 21).report()
+    assert len(report.dispatches) == 2
+    assert "would bind more than" in report.dispatches[1].reason
+    assert "for cpu:host: 2 dispatches" in str(report)
+    names = {op.name for ops in report.lines().values() for _, op in ops}
+    assert names == {"sin", "add"}
+
+
+def test_equal_kernels_share_their_code():
+    w = jnp.ones((512, 512), jnp.int32)
+
+    def twice(x):
+        return jnp.minimum(jnp.minimum(x, 3) @ w, 3)
+
+    nodes = jaxc.jit(twice).lower(w).report().dispatches
+    assert [node.label for node in nodes] == ["kernel_0", "kernel_1"]
+    assert [node.code for node in nodes] == ["kernel_0", "kernel_0"]
+
+
+@pytest.mark.parametrize("action", ["error", "log"])
+def test_copies_can_be_forbidden_or_logged(action, caplog):
+    def update(x):
+        return x.at[0].set(1.0), x
+
+    before = jaxc.config.jaxc_copy_in_place
+    jaxc.config.update("jaxc_copy_in_place", action)
+    try:
+        if action == "error":
+            with pytest.raises(jaxc.errors.CopyInPlaceError, match=r"test_seeing\.py:\d+: scatter"):
+                jaxc.jit(update)(jnp.zeros(3))
+        else:
+            jaxc.jit(update)(jnp.zeros(3))
+            assert "copies f32[3]: its operand is" in caplog.text or "argument 0" in caplog.text
+        donated = jaxc.jit(lambda x: x.at[0].set(1.0), donate_argnums=0)(jnp.zeros(3))
+        np.testing.assert_array_equal(donated, [1, 0, 0])
+    finally:
+        jaxc.config.update("jaxc_copy_in_place", before)
+
+
+def test_scan_flops_count_every_step():
+    def rnn(w, h, xs):
+        def step(h, x):
+            h = jnp.tanh(w @ h + x)
+            return h, h
+
+        return lax.scan(step, h, xs)
+
+    report = jaxc.jit(rnn).lower(jnp.ones((8, 8)), jnp.ones(8), jnp.ones((5, 8))).report()
+    assert sum(node.flops for node in report.dispatches) == 5 * (2 * 64 + 8 + 8)
