@@ -96,24 +96,25 @@ def _summary(rows: list[dict[str, Any]], times: int) -> list[DispatchRun]:
     return [DispatchRun(name, counts[name], median(sums[name])) for name in order]
 
 
-_TYPES = {"b": "i", "i": "i", "u": "i", "f": "f", "c": "complex"}
+_LETTERS = {"i": "i", "u": "i", "f": "f"}
 
 
 def _input(folder: Path, number: int, array: np.ndarray) -> str:
     """An argument of the tool that reads an array from a file."""
-    file = folder / f"{number}.bin"
-    file.write_bytes(np.ascontiguousarray(array).tobytes())
     dtype = array.dtype
-    if dtype.kind == "c":
-        element = f"complex<f{dtype.itemsize * 4}>"
-    elif dtype.kind == "b":
+    if dtype.kind == "c":  # its notation has no complex numbers, its files do
+        np.save(folder / f"{number}.npy", array)
+        return f"--input=@{folder / f'{number}.npy'}"
+    if dtype.kind == "b":
         element = "i1"
-    elif dtype.kind in _TYPES:
-        element = f"{_TYPES[dtype.kind]}{dtype.itemsize * 8}"
+    elif dtype.kind in _LETTERS:
+        element = f"{_LETTERS[dtype.kind]}{dtype.itemsize * 8}"
     elif dtype.name == "bfloat16":
         element = "bf16"
     else:
         raise ReplayError(f"an argument of dtype {dtype.name} cannot be read from a file")
+    file = folder / f"{number}.bin"
+    file.write_bytes(np.ascontiguousarray(array).tobytes())
     shape = "".join(f"{extent}x" for extent in array.shape)
     return f"--input={shape}{element}=@{file}"
 
