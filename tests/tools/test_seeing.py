@@ -122,12 +122,9 @@ def test_why_names_the_copy_the_line_and_who_needs_the_operand(done):
     found = done["why copies"]
     assert found.status == 1  # --forbid-copies
     [line] = [x for x in found.out.splitlines() if "scatter:" in x]
-    assert (
-        line.split()
-        == (
-            "model.py:6 y = x.at[i].set(v) scatter: copies f32[100]: "
-            "its operand is used again by add at model.py:7"
-        ).split()
+    assert " ".join(line.split()) == (
+        "model.py:6 y = x.at[i].set(v) scatter: copies f32[100]: "
+        "its operand is used again by add at model.py:7"
     )
     assert "kernel_0: 7 ops" in found.out
 

@@ -12,6 +12,12 @@ from dataclasses import dataclass, field
 
 from jaxc_compiler.report.data import Line
 
+# Parameters that are None, which the generic form of our ops prints by name.
+_UNSET = re.compile(
+    r"(?:, (?:accuracy|sharding|out_sharding|precision|out_dtype|fill_value|dimensions)(?=[,}]))"
+    r"|(?: \{(?:accuracy|sharding|out_sharding|precision|out_dtype)\})"
+    r"|(?:(?<=\{)(?:accuracy|out_dtype|precision|dimensions|fill_value), )"
+)
 _LONGEST = 400  # characters: what is longer (a CPU's features) is cut
 
 
@@ -37,7 +43,7 @@ def read(stage: str, text: str, known: Iterable[Line] = ()) -> list[Row]:
     elif stage in ("asm", "ptx"):
         rows = _assembly(text, known)
     else:
-        rows = _mlir(text)
+        rows = _mlir(_UNSET.sub("", text) if stage in ("lax", "kernel") else text)
     for row in rows:
         if len(row.text) > _LONGEST:
             row.text = row.text[:_LONGEST] + " ..."

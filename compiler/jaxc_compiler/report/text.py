@@ -70,6 +70,9 @@ def _summary(report: Report) -> str:
     flops = amount(sum(node.flops for node in report.nodes), "FLOP")
     moved = amount(sum(n.bytes_read + n.bytes_written for n in report.nodes), "B")
     dispatches = f"{count} dispatch{'' if count == 1 else 'es'}"
+    outside = sum(node.kind == "host" for node in report.nodes)
+    if outside:
+        dispatches += f" and {outside} op{'' if outside == 1 else 's'} in no kernel"
     return f"{report.function} for {report.target}: {dispatches}, about {flops}, {moved} moved"
 
 
