@@ -41,7 +41,11 @@ def build(closed: ClosedJaxpr, *, name: str, donated: Sequence[bool] = ()) -> Ru
       A function of device buffers: the jaxpr's constants, then its arguments.
     """
     vmfb = _artifact(closed, name, donated, None)
-    return _watched_if_recorded(executable.load(vmfb), closed, name, donated, vmfb)
+    loaded = executable.load(vmfb)
+    if recording.current is None:
+        return loaded
+    program = Program(name, physicalize(closed), tuple(donated), vmfb, loaded.device.driver)
+    return recording.current.watch(loaded, program)
 
 
 def build_for(
@@ -54,7 +58,11 @@ def build_for(
       CompileError: the target cannot do what the program asks.
     """
     vmfb = _artifact(closed, name, donated, target_of(device))
-    return _watched_if_recorded(device.runtime.load(vmfb), closed, name, donated, vmfb)
+    loaded = device.runtime.load(vmfb)
+    if recording.current is None:
+        return loaded
+    program = Program(name, physicalize(closed), tuple(donated), vmfb, device.backend)
+    return recording.current.watch(loaded, program)
 
 
 def target_of(device: Device) -> Target | None:
@@ -69,7 +77,8 @@ def _artifact(
 ) -> bytes:
     closed = physicalize(closed)
     cache = disk_cache()
-    key = driver.cache_key(format_jaxpr(closed), target, extra=(name, tuple(donated), *_copies_looked_for()))
+    extra = (name, tuple(donated), *_copies_looked_for())
+    key = driver.cache_key(format_jaxpr(closed), target, extra=extra)
     vmfb = cache.get(key)
     if vmfb is None:
         with _COMPILING:
@@ -79,16 +88,6 @@ def _artifact(
                     vmfb = _compile(closed, name, donated, target)
                 cache.put(key, vmfb)
     return vmfb
-
-
-def _watched_if_recorded(
-    loaded: Run, closed: ClosedJaxpr, name: str, donated: Sequence[bool], vmfb: bytes
-) -> Run:
-    """The loaded program, its calls recorded while a profile is made."""
-    if recording.current is None:
-        return loaded
-    program = Program(name, physicalize(closed), tuple(donated), vmfb)
-    return recording.current.watch(loaded, program)
 
 
 def _compile(

@@ -45,6 +45,7 @@ class Program:
       closed: its jaxpr, for what each dispatch holds.
       donated: for each argument whether its buffer may be overwritten.
       vmfb: what was loaded.
+      driver: the driver of the device it was loaded for.
       inputs: copies of the buffers of its first call, to run it again.
     """
 
@@ -52,7 +53,7 @@ class Program:
     closed: Any
     donated: tuple[bool, ...]
     vmfb: bytes
-    driver: str = ""
+    driver: str
     inputs: list[Any] = field(default_factory=list)
 
 
@@ -84,15 +85,16 @@ class Recorder:
 
     def watch(self, loaded: Any, program: Program) -> Callable[[list[Any]], list[Any]]:
         """A loaded program whose calls are recorded while this recorder is the current one."""
+        from jaxc_runtime.device import HOST_DRIVERS
+
         number = len(self.programs)
         self.programs.append(program)
-        program.driver = loaded.device.driver
 
         def run(buffers: list[Any]) -> list[Any]:
             if current is not self:
                 return loaded(buffers)
-            if not program.inputs:
-                program.inputs = _copies(program, loaded, buffers)
+            if not program.inputs and program.driver in HOST_DRIVERS:
+                program.inputs = _copies(program, buffers)
             start = perf_counter_ns()
             results = loaded(buffers)
             self.add(program.name, "program", start, line=_line(), call=number)
@@ -104,13 +106,13 @@ class Recorder:
 current: Recorder | None = None
 
 
-def _copies(program: Program, loaded: Any, buffers: list[Any]) -> list[Any]:
+def _copies(program: Program, buffers: list[Any]) -> list[Any]:
     from jaxc.core.array import physical_dtype, physical_shape
     from jaxc_runtime import buffer
 
     avals = [*(v.aval for v in program.closed.jaxpr.constvars), *program.closed.in_avals]
     return [
-        buffer.to_numpy(b, physical_shape(a), physical_dtype(a), loaded.device).copy()
+        buffer.to_numpy(b, physical_shape(a), physical_dtype(a)).copy()
         for b, a in zip(buffers, avals, strict=True)
     ]
 
