@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from jaxc.core.jaxpr import ClosedJaxpr, Jaxpr, JaxprEqn, Literal
-from jaxc.core.source import SourceInfo
+from jaxc.core.source import SourceInfo, at
 from jaxc.core.trace import eval_context
 from jaxc.expansions import EXPANSIONS
 from jaxc.transforms.api import make_jaxpr
@@ -182,7 +182,7 @@ def _expansion(eqn: JaxprEqn) -> ClosedJaxpr:
     def program(*operands: Any) -> Any:
         return EXPANSIONS[eqn.primitive.name](*operands, **eqn.params)
 
-    with eval_context():
+    with eval_context(), at(eqn.source_info):  # its ops come from where the equation does
         avals = [atom.aval for atom in eqn.invars]
         return make_jaxpr(program)(*[ShapeDtypeStruct(a.shape, a.dtype) for a in avals])
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxc_compiler import dump, pipelines, stages
+from jaxc_compiler.diagnostics import CompileError
 from jaxc_compiler.dump import PassText
 from jaxc_compiler.explorer.lines import Row, read
 from jaxc_compiler.mlir import ir
@@ -29,6 +30,7 @@ from jaxc_compiler.targets import Target
 _LARGEST_STAGE = 4000  # rows; the rest is one `jaxc dump` away
 _LARGEST_FILE = 1500
 _AROUND = 40  # lines of a larger file that are shown before and after those that are used
+_SCRIPTS = ("columns.js", "graph.js", "decisions.js", "keys.js")
 _LEFT_OUT = frozenset({"llvm-opt"})  # the assembly says the same
 
 # One row of the frontend's stage and the user's files and lines it comes from.
@@ -40,10 +42,12 @@ class Page:
 
     Attributes:
       html: the whole document.
+      problem: why IREE does not compile the program; empty if it does.
     """
 
-    def __init__(self, document: str):
+    def __init__(self, document: str, problem: str = ""):
         self.html = document
+        self.problem = problem
 
     def save(self, path: str | Path) -> None:
         """Write the page to a file."""
@@ -89,12 +93,16 @@ def page_of(
       defined_at: the file and line of the function.
 
     Raises:
-      CompileError: if the program does not compile.
+      CompileError: if one of our passes fails.
     """
     watch = _Watch(target)
     code = pipelines.lower(make_module(), target, [watch])
     report = watch.report or report_of_flow(code, target)
-    below = dump.dump_code(code, target, locations=True)
+    below, problem = {}, ""
+    try:
+        below = dump.dump_code(code, target, locations=True)
+    except CompileError as error:  # the stages before the one that fails are worth a look
+        problem = " ".join(str(error).split())
     known = list(report.lines())
     found: dict[str, list[Row]] = {}
     if jaxpr:
@@ -102,7 +110,8 @@ def page_of(
     for name, text in (watch.texts | below).items():
         if name not in _LEFT_OUT:
             found[name] = read(name, dump.without_large_constants(text), known)
-    return Page(_document(_data(report, found, watch.passes, defined_at)))
+    data = _data(report, found, watch.passes, defined_at) | {"problem": problem}
+    return Page(_document(data), problem)
 
 
 def _data(
@@ -174,10 +183,8 @@ def _pass(ran: PassText) -> dict[str, Any]:
 
 def _document(data: dict[str, Any]) -> str:
     """The template with its parts; in JSON `<` is escaped, so no text of the user ends a script."""
-    folder = resources.files(__name__)
-    page, style, script = (
-        folder.joinpath(f"page.{kind}").read_text("utf-8") for kind in ("html", "css", "js")
-    )
+    page, style = _file("page.html"), _file("page.css")
+    script = "\n".join(map(_file, _SCRIPTS))
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
@@ -186,3 +193,7 @@ def _document(data: dict[str, Any]) -> str:
     for mark, part in parts.items():
         page = page.replace(mark, part, 1)
     return page
+
+
+def _file(name: str) -> str:
+    return resources.files(__name__).joinpath(name).read_text("utf-8")
