@@ -22,7 +22,8 @@ from jaxc_compiler.targets import Target
 if TYPE_CHECKING:
     from jaxc_compiler.explorer import Page
     from jaxc_compiler.mlir import ir
-    from jaxc_compiler.pipelines import Instrument
+    from jaxc_compiler.pipelines import Instrument, Pipeline
+    from jaxc_compiler.plugins import PipelineSpec
     from jaxc_compiler.report import Node, Report
 
 
@@ -48,6 +49,7 @@ def compile(
     *,
     donated: Sequence[bool] | None = None,
     instruments: Iterable[Instrument] = (),
+    pipeline: PipelineSpec | None = None,
 ) -> Artifact:
     """Compile a `lax` module. The module is consumed: it is lowered in place.
 
@@ -57,16 +59,18 @@ def compile(
       donated: for each argument, whether its buffer may be overwritten; default is what the
         module's `jaxc.donated` attributes say.
       instruments: what watches the passes.
+      pipeline: what the user says about it; default is the target's own.
 
     Raises:
       CompileError: naming the user's line.
+      ValueError: for a pipeline that names no pass.
     """
     from jaxc_compiler import pipelines
 
     target = target or targets.get("cpu")
     if donated is not None:
         pipelines.mark_donated(module, donated)
-    code = pipelines.run(module, target, instruments)
+    code = pipelines.run(module, target, instruments, _resolve(pipeline, target))
     if target.is_ahead_of_time:
         return Artifact(*_ahead_of_time(code, target))
     return Artifact(code, target)
@@ -102,12 +106,21 @@ def stablehlo_text(portable: bytes) -> str:
         return mlir.from_portable_stablehlo(portable).operation.get_asm()
 
 
+def _resolve(pipeline: PipelineSpec | None, target: Target) -> Pipeline | None:
+    if pipeline is None:
+        return None
+    from jaxc_compiler import pipeline_text
+
+    return pipeline_text.resolve(pipeline, target)
+
+
 def dump_stages(
     module: ir.Module,
     target: Target | None = None,
     *,
     until: str | None = None,
     locations: bool = False,
+    pipeline: PipelineSpec | None = None,
 ) -> dict[str, str]:
     """The module's text at every stage from the one it is at, in order, up to `until`.
 
@@ -117,7 +130,9 @@ def dump_stages(
     """
     from jaxc_compiler import dump
 
-    return dump.dump_stages(module, target or targets.get("cpu"), until, locations=locations)
+    target = target or targets.get("cpu")
+    passes = _resolve(pipeline, target)
+    return dump.dump_stages(module, target, until, locations=locations, pipeline=passes)
 
 
 def report(module: ir.Module, target: Target | None = None) -> Report:

@@ -94,7 +94,12 @@ def text_of(module: ir.Module, locations: bool = False) -> str:
 
 
 def dump_stages(
-    module: ir.Module, target: Target, until: str | None = None, *, locations: bool = False
+    module: ir.Module,
+    target: Target,
+    until: str | None = None,
+    *,
+    locations: bool = False,
+    pipeline: Pipeline | None = None,
 ) -> dict[str, str]:
     """The text of every stage up to `until`, ours and IREE's.
 
@@ -102,6 +107,7 @@ def dump_stages(
       module: in `lax`, or saved at a later stage: it goes on from there.
       until: the last stage that is wanted; all if not given.
       locations: print where each op comes from.
+      pipeline: what runs; the target's own if not given.
     """
     with mlir.LOCK, mlir.CONTEXT:
         kernel.load()
@@ -109,7 +115,7 @@ def dump_stages(
             seen = StageTexts(locations)
             pipelines.lower(module, target, [seen], pipelines.STABLEHLO)
             return seen.texts
-        current, pipeline = _remaining(module, target)
+        current, pipeline = _remaining(module, pipeline or pipelines.PIPELINES[target.backend])
         texts = {current: text_of(module, locations)}
     names = [stage.name for stage, _ in pipeline]
     if until in names:
@@ -148,7 +154,8 @@ def dump_passes(
     """
     with mlir.LOCK, mlir.CONTEXT:
         kernel.load()
-        pipeline = pipelines.STABLEHLO if stablehlo else _remaining(module, target)[1]
+        whole = pipelines.PIPELINES[target.backend]
+        pipeline = pipelines.STABLEHLO if stablehlo else _remaining(module, whole)[1]
     seen = PassTexts(locations)
     pipelines.lower(module, target, [seen], pipeline)
     return seen.passes
@@ -165,9 +172,8 @@ def without_large_constants(text: str) -> str:
     return re.sub(r'(dense<"0x[0-9A-F]{64})[0-9A-F]+(">)', r"\1...\2", text)
 
 
-def _remaining(module: ir.Module, target: Target) -> tuple[str, Pipeline]:
+def _remaining(module: ir.Module, pipeline: Pipeline) -> tuple[str, Pipeline]:
     """The stage a module is at, and the stages after it (`lax` itself may be simplified again)."""
-    pipeline = pipelines.PIPELINES[target.backend]
     for index, (stage, _) in enumerate(pipeline):
         if stages.is_legal(module, stage):
             return stage.name, pipeline[index + (index > 0) :]

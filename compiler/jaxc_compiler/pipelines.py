@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from jaxc_compiler import iree, iree_quick, mlir, stages
 from jaxc_compiler.diagnostics import CompileError, Diagnostic, from_mlir_error
 from jaxc_compiler.dialects import kernel
+from jaxc_compiler.guard import run_guarded
 from jaxc_compiler.lowering.boundary import DONATED, lower_boundary
 from jaxc_compiler.lowering.kernel import lower_kernels
 from jaxc_compiler.lowering.linalg import lower_linalg
@@ -22,6 +23,7 @@ from jaxc_compiler.passes.fold_constants import fold_constants
 from jaxc_compiler.passes.fold_shape_ops import fold_shape_ops
 from jaxc_compiler.passes.fuse import fuse
 from jaxc_compiler.passes.mark_in_place import mark_in_place
+from jaxc_compiler.plugins import is_ours, name_of
 from jaxc_compiler.stages import Stage
 from jaxc_compiler.targets import Target
 
@@ -44,7 +46,12 @@ class Instrument:
 
 
 def merge_equal_ops(module: ir.Module, target: Target) -> None:
-    """MLIR's own CSE: ops are Pure, so equal ones are computed once."""
+    """Computes equal ops once, by MLIR's own CSE: ours are Pure.
+
+    %0 = "lax.sin"(%x)
+    %1 = "lax.sin"(%x)
+    %2 = "lax.add"(%0, %1)    ->    %2 = "lax.add"(%0, %0)
+    """
     del target
     _cse().run(module.operation)
 
@@ -70,9 +77,16 @@ SIMPLIFY: tuple[Pass, ...] = (
 
 CPU: Pipeline = (
     (stages.LAX, SIMPLIFY),
-    (stages.KERNEL, (fuse, mark_in_place)),
-    (stages.LINALG, (lower_kernels, lower_linalg, lower_boundary)),
-)
+    (stages.KERNEL, (
+        fuse,
+        mark_in_place,  # reuse of memory is decided between kernels: they must exist
+    )),
+    (stages.LINALG, (
+        lower_kernels,
+        lower_linalg,  # what was left to IREE as whole arrays
+        lower_boundary,  # last: it resolves the casts that the lowerings left
+    )),
+)  # fmt: skip
 
 # A GPU gets no kernels of scalar loops: IREE distributes linalg ops over its threads.
 GPU: Pipeline = (
@@ -82,7 +96,12 @@ GPU: Pipeline = (
 
 
 def lower_stablehlo(module: ir.Module, target: Target) -> None:
-    """The optional lowering to StableHLO, loaded when it is asked for."""
+    """Lowers `lax` ops to StableHLO, for PJRT plugins and other tools.
+
+    %0 = "lax.sin"(%x)    ->    %0 = "stablehlo.sine"(%x)
+
+    Optional: loaded when it is asked for.
+    """
     try:
         lowering = importlib.import_module("jaxc_compiler.lowering.stablehlo")
     except ModuleNotFoundError as error:
@@ -100,6 +119,11 @@ STABLEHLO: Pipeline = (
 PIPELINES = {"cpu": CPU, "gpu": GPU, "pjrt": STABLEHLO}
 
 
+def all_pipelines() -> dict[str, Pipeline]:
+    """Every pipeline by the name users write."""
+    return {"cpu": CPU, "gpu": GPU, "stablehlo": STABLEHLO}
+
+
 def mark_donated(module: ir.Module, donated: Sequence[bool]) -> None:
     """Say for each argument of `main` whether its buffer may be overwritten."""
     with mlir.LOCK, mlir.CONTEXT, ir.Location.unknown():
@@ -109,16 +133,21 @@ def mark_donated(module: ir.Module, donated: Sequence[bool]) -> None:
                 op.operation.attributes["arg_attrs"] = ir.ArrayAttr.get(marks)
 
 
-def run(module: ir.Module, target: Target, instruments: Iterable[Instrument] = ()) -> bytes:
+def run(
+    module: ir.Module,
+    target: Target,
+    instruments: Iterable[Instrument] = (),
+    pipeline: Pipeline | None = None,
+) -> bytes:
     """Lower a `lax` module and let IREE compile it; returns the `.vmfb`.
 
     For XLA's plugins it is StableHLO in the portable encoding, which they compile.
     """
-    code = lower(module, target, instruments)
-    if target.backend == "pjrt":
-        with mlir.LOCK:
-            return mlir.to_portable_stablehlo(module)
+    code = lower(module, target, instruments, pipeline)
     with mlir.LOCK:
+        stages.check(module, PIPELINES[target.backend][-1][0])  # a user's pipeline may end earlier
+        if target.backend == "pjrt":
+            return mlir.to_portable_stablehlo(module)
         kernels_only = target.name == "cpu" and _is_kernels_only(module)
     if kernels_only:
         return iree_quick.compiler(target.flags).compile(code)
@@ -142,16 +171,29 @@ def lower(
     pipeline: Pipeline | None = None,
 ) -> bytes:
     """Run our own passes; returns the bytecode that IREE reads."""
+    with mlir.LOCK, mlir.CONTEXT:
+        chosen = PIPELINES[target.backend] if pipeline is None else pipeline
+        run_passes(module, target, chosen, instruments)
+        return mlir.to_bytecode(module)
+
+
+def run_passes(
+    module: ir.Module, target: Target, pipeline: Pipeline, instruments: Iterable[Instrument] = ()
+) -> None:
+    """Run a pipeline on a module, in place.
+
+    Raises:
+      CompileError: of a pass, or if a stage's passes left what is not legal there.
+    """
     watching = tuple(instruments)
     with mlir.LOCK, mlir.CONTEXT, ir.Location.unknown():
         kernel.load()
-        for stage, passes in PIPELINES[target.backend] if pipeline is None else pipeline:
+        for stage, passes in pipeline:
             for run_pass in passes:
                 _run_pass(run_pass, module, target, stage, watching)
             stages.check(module, stage)
             for instrument in watching:
                 instrument.after_stage(stage, module)
-        return mlir.to_bytecode(module)
 
 
 def _run_pass(
@@ -161,11 +203,14 @@ def _run_pass(
     stage: Stage,
     instruments: tuple[Instrument, ...],
 ) -> None:
-    name = run_pass.__name__
+    name = name_of(run_pass)
     for instrument in instruments:
         instrument.before_pass(name, stage, module)
     try:
-        run_pass(module, target)
+        if is_ours(run_pass):
+            run_pass(module, target)
+        else:
+            run_guarded(run_pass, module, target, stage.name)
     except ir.MLIRError as error:
         raise from_mlir_error(stage.name, error) from None
     for instrument in instruments:

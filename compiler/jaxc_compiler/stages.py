@@ -18,11 +18,11 @@ class Stage:
 
     Attributes:
       name: as `jaxc dump --stage` takes it.
-      dialects: whose ops are legal. An op of another dialect is an error.
+      dialects: whose ops are legal, None for all. An op of another dialect is an error.
     """
 
     name: str
-    dialects: frozenset[str]
+    dialects: frozenset[str] | None
 
 
 _STRUCTURE = frozenset({"builtin", "func"})
@@ -36,6 +36,7 @@ LINALG = Stage(
     | {"iree_linalg_ext", "iree_tensor_ext", "iree_codegen"},
 )
 
+ANY = Stage("opt", None)  # a pass run by itself
 STABLEHLO = Stage("stablehlo", _STRUCTURE | {"stablehlo"})  # beside the others, made from lax
 
 
@@ -57,7 +58,9 @@ def is_legal(module: ir.Module, stage: Stage) -> bool:
     return all(_first_illegal(op.operation, stage.dialects) is None for op in module.body)
 
 
-def _first_illegal(op: ir.Operation, dialects: frozenset[str]) -> ir.Operation | None:
+def _first_illegal(op: ir.Operation, dialects: frozenset[str] | None) -> ir.Operation | None:
+    if dialects is None:
+        return None
     if op.name.partition(".")[0] not in dialects:
         return op
     for region in op.regions:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from compiler.passes_harness import module_of
 
 import jaxc
 import jaxc.numpy as jnp
 from jaxc_compiler import ahead_of_time, driver, targets
 from jaxc_compiler.diagnostics import CompileError
 from jaxc_runtime.pjrt import plugins
+from jaxc_tools.testing import module_of
 
 pytestmark = pytest.mark.compiler
 X = np.ones((4, 8), np.float32)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from check import check
+
+from jaxc_tools.testing import check
 
 TEXT = "lax.sin\nlax.add\n"
 

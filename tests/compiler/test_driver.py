@@ -10,12 +10,12 @@ import threading
 import ml_dtypes
 import numpy as np
 import pytest
-from compiler.passes_harness import module_of
 
 import jaxc
 import jaxc.numpy as jnp
 from jaxc import lax
 from jaxc_compiler import driver, targets
+from jaxc_tools.testing import module_of
 
 pytestmark = pytest.mark.compiler
 X = np.arange(12, dtype=np.float32).reshape(3, 4)

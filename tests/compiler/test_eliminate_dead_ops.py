@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from check import check
-from compiler.passes_harness import check_values_kept, module_of
 
 import jaxc.numpy as jnp
 from jaxc import lax
+from jaxc_tools.testing import check, check_values_kept, module_of
 
 pytestmark = pytest.mark.compiler
 X = np.array([1.0, 2.0, 3.0], np.float32)

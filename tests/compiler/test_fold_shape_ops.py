@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from check import check
-from compiler.passes_harness import check_values_kept, module_of
 
 from jaxc import lax
+from jaxc_tools.testing import check, check_values_kept, module_of
 
 pytestmark = pytest.mark.compiler
 X = np.arange(24, dtype=np.float32).reshape(2, 3, 4)

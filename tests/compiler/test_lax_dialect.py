@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from check import check
 
 from jaxc_compiler.opset.book import OPS
+from jaxc_tools.testing import check
 
 pytestmark = pytest.mark.compiler
 

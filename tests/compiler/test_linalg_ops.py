@@ -6,12 +6,12 @@ import dataclasses
 
 import numpy as np
 import pytest
-from compiler.passes_harness import module_of
 
 import jaxc
 import jaxc.numpy as jnp
 from jaxc import lax
 from jaxc_compiler import driver, targets
+from jaxc_tools.testing import module_of
 
 pytestmark = pytest.mark.compiler
 

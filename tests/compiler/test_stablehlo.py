@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from compiler import stablehlo_harness as harness
 from compiler import xla_harness
-from compiler.passes_harness import module_of
 
 import jaxc
 import jaxc.numpy as jnp
@@ -24,6 +23,7 @@ from jaxc_compiler.lowering.stablehlo.base import LOWERINGS, MISSING
 from jaxc_compiler.lowering.stablehlo.elementwise import NAMES
 from jaxc_compiler.lowering.stablehlo.scalar_rules import ELEMENT, POINTWISE
 from jaxc_compiler.opset import book
+from jaxc_tools.testing import module_of
 
 pytestmark = pytest.mark.compiler
 

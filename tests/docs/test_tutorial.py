@@ -24,7 +24,7 @@ def blocks(page: Path) -> list[tuple[str, str]]:
     return found
 
 
-@pytest.mark.parametrize("page", ["tutorial.md"])
+@pytest.mark.parametrize("page", ["tutorial.md", "new_op.md"])
 def test_page_prints_what_it_shows(page: str) -> None:
     pairs = blocks(DOCS / page)
     assert len(pairs) > 5

@@ -150,7 +150,7 @@ def test_dump_all_stages_and_go_on_from_a_saved_one(model, tmp_path):
 
 @pytest.mark.compiler
 def test_dump_of_text_that_is_no_ir():
-    check_usage_error(jaxc("dump", "-", "--stage", "kernel", stdin="hello"), "-: ")
+    check_usage_error(jaxc("dump", "-", "--stage", "kernel", stdin="hello"), "-:1:1: error: ")
 
 
 @pytest.mark.compiler

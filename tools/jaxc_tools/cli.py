@@ -16,7 +16,10 @@ from jaxc_tools.errors import UsageError
 USAGE_ERROR = 2
 
 # A module of `jaxc_tools.commands` each, in the order `--help` lists them.
-COMMANDS = ("run", "dump", "why", "explore", "profile", "compile", "bench", "devices", "cache")
+COMMANDS = (
+    "run", "dump", "why", "explore", "profile", "compile", "opt", "new-pass", "bench", "devices",
+    "cache",
+)  # fmt: skip
 
 app = typer.Typer(
     name="jaxc",

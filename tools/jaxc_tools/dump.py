@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import difflib
 import re
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import Any
 
 from jaxc_tools.errors import UsageError
 from jaxc_tools.loading import load_function, user_error
+from jaxc_tools.sources import is_function, parse_module, read_source, trace_function
 from jaxc_tools.specs import parse_args
 
 JAXPR = "jaxpr"
@@ -59,7 +59,7 @@ def dump(request: Request, stage: str) -> str:
     """
     if stage not in STAGES:
         raise UsageError(f"unknown stage {stage!r}; known are {', '.join(STAGES)}")
-    if stage == JAXPR and _is_function(request.source):
+    if stage == JAXPR and is_function(request.source):
         return str(trace_function(request.source, request.arguments)) + "\n"
     found = stages(request, until=stage)
     if stage not in found:
@@ -93,7 +93,7 @@ def stages(request: Request, until: str | None = None) -> dict[str, str]:
     if until is not None and until not in names:
         raise UsageError(f"no stage {until!r} for {target}: there are {', '.join(names)}")
     found = {}
-    if _is_function(request.source):
+    if is_function(request.source):
         found[JAXPR] = f"{trace_function(request.source, request.arguments)}\n"
     with compiling(request.source):
         module = module_of(request, alone=until == STABLEHLO)
@@ -166,8 +166,8 @@ def module_of(request: Request, *, alone: bool = False) -> Any:
     from jaxc.lowering import lower_jaxpr
     from jaxc.physical import physicalize
 
-    if not _is_function(request.source):
-        return _parse(_read(request.source), request.source)
+    if not is_function(request.source):
+        return _parse(read_source(request.source), request.source)
     traced = traced_of(request)
     closed = physicalize(traced.closed)
     return lower_jaxpr(closed, traced.name, traced.donated or (), embed_constants=alone)
@@ -209,48 +209,7 @@ def compiling(source: str) -> Iterator[None]:
 
 def _parse(text: str, source: str) -> Any:
     from jaxc_compiler import dump as dumping
-    from jaxc_compiler import mlir
-    from jaxc_compiler.diagnostics import from_mlir_error
-    from jaxc_compiler.dialects import definition, kernel, lax
 
-    if not text.strip():
-        raise UsageError(f"{source}: no IR there")
     if re.search(r"^\s*hal\.executable|= flow\.|util\.optimization_barrier %", text, re.MULTILINE):
         return dumping.parse_linalg(text)
-    with mlir.LOCK:
-        lax.load()
-        kernel.load()
-        try:
-            return definition.parse(text)
-        except mlir.ir.MLIRError as error:
-            found = from_mlir_error("parse", error).diagnostics[0]
-            raise UsageError(f"{source}: {' '.join(found.message.split())}") from None
-
-
-def trace_function(source: str, arguments: str) -> Any:
-    """The closed jaxpr of `file.py:function` on the given shapes."""
-    function = load_function(source)
-    specs = parse_args(arguments)
-    from jaxc_tools.compile import trace
-
-    try:
-        return trace(function, specs)[0]
-    except Exception as error:  # whatever the user's function raises is one line for the user
-        raise user_error(error, source.rpartition(":")[0]) from None
-
-
-def _is_function(source: str) -> bool:
-    return re.search(r"\.py:[\w.]+\Z", source) is not None
-
-
-def _read(source: str) -> str:
-    if source == "-":
-        return sys.stdin.read()
-    try:
-        return Path(source).read_text()
-    except UnicodeDecodeError:
-        raise UsageError(f"cannot read {source}: not a text file") from None
-    except OSError as error:
-        raise UsageError(
-            f"cannot read {source}: {error.strerror} (expected file.py:function or saved IR)"
-        ) from None
+    return parse_module(text, source)

@@ -34,6 +34,26 @@ def load_function(reference: str) -> Callable[..., Any]:
     return found
 
 
+def load_pass(path: str) -> Callable[..., None]:
+    """The pass of a user's file: the function or pattern that is named like the file.
+
+    Raises:
+        UsageError: no such file, it fails when imported, or holds no such pass.
+    """
+    from jaxc_compiler.plugins import check_pass
+
+    name = Path(path).stem
+    module = _import_file(Path(path))
+    if not hasattr(module, name):
+        passes = [n for n, v in vars(module).items() if getattr(v, "__module__", "") == name]
+        has = f"; it has {', '.join(passes)}" if passes else ""
+        raise UsageError(f"{path} has no {name!r}: a pass is named like its file{has}")
+    try:
+        return check_pass(getattr(module, name))
+    except TypeError as error:
+        raise UsageError(f"{path}: {error}") from None
+
+
 def user_error(error: BaseException, path: str) -> UsageError:
     """An error raised by the user's code, as one line that names their line."""
     frames = traceback.extract_tb(error.__traceback__)

@@ -59,6 +59,11 @@ def define_dialect(dialect: str, ops: dict[str, OpDef], types: tuple[str, ...] =
     """Define a dialect in CONTEXT; its ops are registered when first used."""
     body = "\n".join(f"irdl.type @{name}" for name in types)
     load_irdl(f"irdl.dialect @{dialect} {{ {body} }}")
+    add_ops(dialect, ops)
+
+
+def add_ops(dialect: str, ops: dict[str, OpDef]) -> None:
+    """Say how ops are defined; they are registered when first used."""
     _op_defs.update({f"{dialect}.{name}": op_def for name, op_def in ops.items()})
 
 
@@ -114,7 +119,10 @@ class _Verifier(ir.DynamicOpTrait):
     def verify_invariants(op: Any) -> bool:
         operation = op.operation
         name = base_name(operation.name)
-        problem = _op_defs[name].verify(operation)
+        try:
+            problem = _op_defs[name].verify(operation)
+        except Exception as error:  # of IR so wrong that it cannot be looked at: never out of here
+            problem = f"{type(error).__name__}: {error}"
         if problem:
             operation.location.emit_error(f"{name}: {problem}")
         return not problem
@@ -136,6 +144,7 @@ _ATTACH = {
     "no_terminator": ir.NoTerminatorTrait.attach,
 }
 
+MOST_RESULTS = 10_000
 _GENERIC_OP = re.compile(r'"(\w+\.\w+)"\(([^()]*)\)')
 
 
@@ -148,8 +157,10 @@ def parse(text: str) -> ir.Module:
     for full, operands in _GENERIC_OP.findall(text):
         name, arity = base_name(full), _ARITY.search(full)
         if name in _op_defs:
-            numbers = arity.groups() if arity else (operands.count("%"), 1)
-            op_name(name, *map(int, numbers))
+            wanted, results = map(int, arity.groups() if arity else (operands.count("%"), 1))
+            # An arity that does not fit the text would be defined for nothing, however large.
+            if wanted == operands.count("%") and results <= MOST_RESULTS:
+                op_name(name, wanted, results)
     with CONTEXT:
         return ir.Module.parse(text)
 

@@ -19,6 +19,7 @@ Imports `mlir` and the dialects' definitions; knows no pass and no lowering.
 from __future__ import annotations
 
 from jaxc_compiler import mlir
+from jaxc_compiler.diagnostics import from_mlir_error
 from jaxc_compiler.dialects import definition, lax
 from jaxc_compiler.dialects.definition import OpDef
 from jaxc_compiler.mlir import ir
@@ -44,6 +45,20 @@ def load() -> None:
 
 
 _loaded: list[bool] = []
+
+
+def parse(text: str) -> ir.Module:
+    """Read a module of any of our stages.
+
+    Raises:
+      CompileError: if it does not parse or verify.
+    """
+    with mlir.LOCK, mlir.CONTEXT:
+        load()
+        try:
+            return definition.parse(text)
+        except ir.MLIRError as error:
+            raise from_mlir_error("parse", error) from None
 
 
 def is_fused(op: ir.Operation) -> bool:

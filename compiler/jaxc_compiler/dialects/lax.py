@@ -28,8 +28,9 @@ from jaxc_compiler import mlir
 from jaxc_compiler.dialects import definition
 from jaxc_compiler.dialects.definition import OpDef
 from jaxc_compiler.mlir import ir
-from jaxc_compiler.opset import book  # noqa: F401  importing it fills OPS
+from jaxc_compiler.opset import book, user  # noqa: F401  importing the book fills OPS
 from jaxc_compiler.opset.op import OPS, Op
+from jaxc_compiler.opset.user import USER_OPS
 
 REGION_PARAMS = frozenset({"jaxpr", "call_jaxpr", "cond_jaxpr", "body_jaxpr", "branches"})
 # Functions that the op's name (scatter_add) or its region states already.
@@ -47,10 +48,13 @@ def region_params(name: str) -> tuple[str, ...]:
 
 def name_of(op: ir.Operation) -> str:
     """The op book's name: `scan` for a `lax.scan_3to2`; "" for an op of another dialect."""
-    dialect, _, rest = op.name.partition(".")
-    if dialect != "lax":
-        return ""
-    name = definition.base_name(rest)
+    name = op.name
+    return book_name(definition.base_name(name)) if name.startswith("lax.") else ""
+
+
+def book_name(mlir_name: str) -> str:
+    """The op book's spelling of a dialect op's name: `scatter-add` for `lax.scatter_add`."""
+    name = mlir_name.removeprefix("lax.")
     return name.replace("_", "-") if name.startswith("scatter_") else name
 
 
@@ -63,14 +67,20 @@ def load() -> None:
     """Define the dialect; a second call does nothing."""
     if not _loaded:
         _loaded.append(True)
-        defs = {name.replace("-", "_"): _op_def(name) for name in OPS}
+        defs = {name.replace("-", "_"): _op_def(name) for name in OPS if name not in USER_OPS}
         defs["constant"] = OpDef(operands=0)
         defs["yield"] = OpDef(results=0, traits=frozenset({"terminator"}))
         defs["branch"] = OpDef(0, 0, regions=1, traits=frozenset({"isolated"}))
         definition.define_dialect("lax", defs, types=("key",))
+        user.on_change(_add_user_op)
 
 
 _loaded: list[bool] = []
+
+
+def _add_user_op(name: str) -> None:
+    """Its arity is part of its name, so that it may be defined anew with another one."""
+    definition.add_ops("lax", {name: OpDef(None, None, verify=_problem)})
 
 
 def _op_def(name: str) -> OpDef:
@@ -115,6 +125,22 @@ def build(name: str, operands: list[ir.Value], **params: Any) -> list[ir.Value]:
     attributes = mlir.attrs_of({k: v for k, v in params.items() if k not in IMPLIED_PARAMS})
     types = [mlir.tensor_type(aval) for aval in avals]
     return list(definition.build(mlir_name(name), types, operands, attributes).results)
+
+
+def is_dead(op: ir.Operation) -> bool:
+    """Whether nothing is lost with an op of this dialect: no effects, and nobody reads it."""
+    name = name_of(op)
+    if not name or name in ("yield", "branch") or has_effects(op):
+        return False
+    return not any(True for result in op.results for _ in result.uses)
+
+
+def has_effects(op: ir.Operation) -> bool:
+    """Whether the op or one in its regions does something besides computing its results."""
+    if name_of(op) in EFFECTFUL:
+        return True
+    blocks = (block for region in op.regions for block in region.blocks)
+    return any(has_effects(inner.operation) for block in blocks for inner in block.operations)
 
 
 def branches_of(cond: ir.Operation) -> list[ir.Block]:

@@ -23,23 +23,9 @@ def eliminate_dead_ops(module: ir.Module, target: Any = None) -> None:
 
 def _clean(block: ir.Block) -> None:
     for op in reversed([op.operation for op in block.operations]):
-        if _is_dead(op):
+        if lax.is_dead(op):
             op.erase()
             continue
         for region in op.regions:
             for inner in region.blocks:
                 _clean(inner)
-
-
-def _is_dead(op: ir.Operation) -> bool:
-    name = lax.name_of(op)
-    if not name or name in ("yield", "branch") or _has_effects(op):
-        return False
-    return not any(True for result in op.results for _ in result.uses)
-
-
-def _has_effects(op: ir.Operation) -> bool:
-    if lax.name_of(op) in lax.EFFECTFUL:
-        return True
-    blocks = (block for region in op.regions for block in region.blocks)
-    return any(_has_effects(inner.operation) for block in blocks for inner in block.operations)

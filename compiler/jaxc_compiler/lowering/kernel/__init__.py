@@ -1,5 +1,8 @@
 """The kernel lowering: `kernel.fused` regions to scalar loops over memrefs, one dispatch each.
 
+    %1 = "kernel.fused_1to1"(%x) ({...})   ->   hal.executable.source { func.func {...} }
+                                                %1 = flow.dispatch @kernel_0(%x)
+
 `lower_kernels` is the entry point. The op families register themselves in `region.LOWERINGS`.
 """
 

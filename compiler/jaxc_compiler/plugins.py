@@ -1,0 +1,169 @@
+"""Passes that are not ours: which they are, how they run without harm, what their text depends on.
+
+Owns `PipelineSpec`, what a user says about the pipeline before anything is compiled. Importing this
+module loads no MLIR: `jit` is given such a pipeline long before its first compilation.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import sys
+import types
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+Pass = Callable[..., None]
+
+
+@dataclass(frozen=True)
+class Edit:
+    """Passes put into a pipeline.
+
+    Attributes:
+      where: "before", "after" or "without".
+      anchor: the name of the pass they are put next to, or that is left out.
+      passes: functions `(module, target)`.
+    """
+
+    where: str
+    anchor: str
+    passes: tuple[Pass, ...] = ()
+
+
+@dataclass(frozen=True)
+class PipelineSpec:
+    """A pipeline with passes of the user's: made by `jaxc.pipeline`.
+
+    Attributes:
+      text: names of passes, stages or pipelines, separated by commas (see `pipeline_text`); empty
+        for what the target runs by itself.
+      edits: applied in order.
+    """
+
+    text: str = ""
+    edits: tuple[Edit, ...] = ()
+
+    def before(self, anchor: str, *passes: Pass) -> PipelineSpec:
+        """With passes before the first pass of a name.
+
+        Example:
+          >>> def my_pass(module, target): ...
+          >>> PipelineSpec().before("fuse", my_pass).edits[0].anchor
+          'fuse'
+        """
+        return self._with("before", anchor, passes)
+
+    def after(self, anchor: str, *passes: Pass) -> PipelineSpec:
+        """With passes after the last pass of a name."""
+        return self._with("after", anchor, passes)
+
+    def without(self, anchor: str) -> PipelineSpec:
+        """Without any pass of a name."""
+        return replace(self, edits=(*self.edits, Edit("without", anchor)))
+
+    def _with(self, where: str, anchor: str, passes: tuple[Pass, ...]) -> PipelineSpec:
+        if not isinstance(anchor, str):
+            raise TypeError(f"pipeline.{where}: expected the name of a pass, got {anchor!r}")
+        if not passes:
+            raise TypeError(f"pipeline.{where}({anchor!r}): expected one or more passes")
+        checked = tuple(map(check_pass, passes))
+        return replace(self, edits=(*self.edits, Edit(where, anchor, checked)))
+
+    def fingerprint(self) -> str | None:
+        """Text that changes when the pipeline does; None if that cannot be told from files."""
+        parts = [self.text]
+        for edit in self.edits:
+            prints = [fingerprint(each) for each in edit.passes]
+            if None in prints:
+                return None
+            parts += [edit.where, edit.anchor, *map(str, prints)]
+        return repr(parts)
+
+
+# Where passes of the user's go if the user does not say: what they then see is simplified.
+USUAL_ANCHOR = "eliminate_dead_ops"
+
+
+def pipeline_spec(given: Any) -> PipelineSpec:
+    """What was given as `pipeline=`: a spec, a text, a pass or a list of passes.
+
+    Raises:
+      TypeError: for anything else.
+    """
+    if isinstance(given, PipelineSpec):
+        return given
+    if isinstance(given, str):
+        return PipelineSpec(given)
+    passes = given if isinstance(given, list | tuple) else [given]
+    return PipelineSpec().after(USUAL_ANCHOR, *passes)
+
+
+def check_pass(given: Any) -> Pass:
+    """The pass itself, if it can be called with a module and a target.
+
+    Raises:
+      TypeError: saying what was given instead.
+    """
+    if not callable(given) or isinstance(given, type):
+        raise TypeError(f"expected a pass, a function (module, target) or a pattern, got {given!r}")
+    try:
+        signature = inspect.signature(given, follow_wrapped=False)  # a pattern wraps its rewrite
+    except ValueError:  # a builtin without one
+        return given
+    try:
+        signature.bind(None, None)
+    except TypeError:
+        message = f"pass {name_of(given)} takes {signature}, expected (module, target)"
+        raise TypeError(message) from None
+    return given
+
+
+def name_of(run_pass: Pass) -> str:
+    """The name of a pass: its function's."""
+    return getattr(run_pass, "__name__", type(run_pass).__name__)
+
+
+def is_ours(run_pass: Pass) -> bool:
+    """Whether a pass belongs to this compiler."""
+    return getattr(run_pass, "__module__", "").partition(".")[0] == "jaxc_compiler"
+
+
+def fingerprint(run_pass: Pass) -> str | None:
+    """Which function of which text a pass is; None if its file does not say what it does.
+
+    That is so for closures, for what no file holds, and for a file that uses other files of the
+    user's.
+    """
+    function = inspect.unwrap(run_pass)
+    if not isinstance(function, types.FunctionType) or function.__closure__:
+        return None
+    path = Path(function.__code__.co_filename)
+    if any(_is_users(value, path) for value in function.__globals__.values()):
+        return None
+    try:
+        text = path.read_bytes()
+    except OSError:
+        return None
+    return f"{function.__qualname__} {hashlib.sha256(text).hexdigest()}"
+
+
+_INSTALLED = tuple({sys.prefix, sys.base_prefix, str(Path(__file__).parents[1])})
+
+
+def _is_users(value: Any, path: Path) -> bool:
+    """Whether a global of a pass's file comes from another file that may change."""
+    name = value.__name__ if isinstance(value, types.ModuleType) else None
+    name = name or getattr(value, "__module__", None)
+    module = sys.modules.get(name) if isinstance(name, str) else None
+    file = getattr(module, "__file__", None)
+    if file is None or name.partition(".")[0] in ("jaxc", "jaxc_compiler", "jaxc_tools"):
+        return False
+    return Path(file) != path and not file.startswith(_INSTALLED)
+
+
+def passes_of(spec: PipelineSpec) -> Sequence[Pass]:
+    """All passes a spec brings along."""
+    return [each for edit in spec.edits for each in edit.passes]

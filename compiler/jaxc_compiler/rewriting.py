@@ -1,0 +1,281 @@
+"""What a pass is written with: patterns, a walk over the ops, building and replacing them.
+
+A pass is a function `(module, target)` that changes the module in place, or one pattern:
+
+    from jaxc_compiler.rewriting import pattern, producer
+
+    @pattern("lax.neg")
+    def fold_neg_of_neg(op):
+        inner = producer(op.operands[0], "lax.neg")
+        return None if inner is None else inner.operands[0]
+
+Ops are named as they are printed, without the arity: `lax.scan` for a `lax.scan_3to2`. Everything
+here may be used inside a pass only: the pipeline holds the context's lock then. Imports `mlir` and
+the dialects; knows no pass.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from jaxc_compiler.diagnostics import error_at
+from jaxc_compiler.dialects import definition, lax
+from jaxc_compiler.mlir import aval_of, ir, params_of
+from jaxc_compiler.opset.op import OPS, OPTIONAL
+
+__all__ = [
+    "Pattern", "apply_patterns", "at", "aval_of", "build", "constant", "erase", "error", "ir",
+    "name_of", "ops", "params_of", "pattern", "producer", "replace",
+]  # fmt: skip
+
+# Sweeps of patterns over a module before they are said not to come to an end.
+MOST_SWEEPS = 32
+
+Rewrite = Callable[[ir.Operation], Any]
+
+
+class Pattern:
+    """A rewrite of one kind of op; called with a module, it is a pass.
+
+    Attributes:
+      roots: names of the ops it is tried on.
+      rewrite: `(op) -> None`, or the value (a list, for several results) that replaces the op.
+    """
+
+    def __init__(self, roots: tuple[str, ...], rewrite: Rewrite):
+        functools.update_wrapper(self, rewrite)
+        self.roots = roots
+        self.rewrite = rewrite
+
+    def __call__(self, module: ir.Module, target: Any = None) -> None:
+        """Apply the pattern wherever it matches, until it matches nowhere."""
+        del target
+        apply_patterns(module, self)
+
+    def __repr__(self) -> str:
+        return f"<pattern {self.rewrite.__name__} of {', '.join(self.roots)}>"
+
+
+def pattern(*roots: str) -> Callable[[Rewrite], Pattern]:
+    """Make a pattern of a function that looks at one op.
+
+    The function returns None if the op stays, or else what replaces its results: a value of the
+    same type, new or old, or a list of them. New ops are put before the op, at its location.
+
+    Args:
+      roots: names of the ops the function is called with, as printed: `"lax.neg"`.
+
+    Example:
+      >>> @pattern("lax.neg")
+      ... def fold_neg_of_neg(op):
+      ...     inner = producer(op.operands[0], "lax.neg")
+      ...     return None if inner is None else inner.operands[0]
+      >>> fold_neg_of_neg
+      <pattern fold_neg_of_neg of lax.neg>
+    """
+    if not roots or not all(isinstance(root, str) and "." in root for root in roots):
+        raise TypeError(f'pattern: expected names of ops, as in @pattern("lax.neg"), got {roots}')
+    return functools.partial(Pattern, roots)
+
+
+def apply_patterns(module: ir.Module, *patterns: Pattern) -> None:
+    """Apply patterns, operands before their users, until none matches; erase what dies by it.
+
+    Raises:
+      CompileError: at the op that is still rewritten after MOST_SWEEPS sweeps, or is replaced by a
+        value of another type.
+    """
+    by_root: dict[str, list[Pattern]] = {}
+    for each in patterns:
+        for root in each.roots:
+            by_root.setdefault(root, []).append(each)
+    for _ in range(MOST_SWEEPS):
+        if _sweep(module.body, by_root) is None:
+            return
+    found = _sweep(module.body, by_root)
+    if found is not None:
+        name, location = found
+        again = f"after {MOST_SWEEPS} sweeps it still rewrites what it made"
+        raise error_at("rewriting", location, f"{name} does not come to an end: {again}")
+
+
+def _sweep(block: ir.Block, by_root: dict[str, list[Pattern]]) -> tuple[str, ir.Location] | None:
+    """Try every op once; returns the last pattern that matched and where."""
+    matched = None
+    for op in [op.operation for op in block.operations]:
+        if not _exists(op):
+            continue
+        for region in op.regions:
+            for inner in region.blocks:
+                matched = _sweep(inner, by_root) or matched
+        for each in by_root.get(definition.base_name(op.name), ()):
+            location = op.location
+            if _rewrite(each, op):
+                matched = (each.rewrite.__name__, location)
+                break
+    return matched
+
+
+def _rewrite(each: Pattern, op: ir.Operation) -> bool:
+    with at(op):
+        made = each.rewrite(op)
+    if made is None:
+        return False
+    operands = list(op.operands)
+    replace(op, made)
+    for operand in operands:
+        _erase_if_dead(operand)
+    return True
+
+
+def _exists(op: ir.Operation) -> bool:
+    """Whether an op was not erased (the bindings raise for one that was)."""
+    try:
+        return bool(op.name)
+    except RuntimeError:
+        return False
+
+
+def _erase_if_dead(value: ir.Value) -> None:
+    if isinstance(value.owner, ir.Block):
+        return
+    op = value.owner.operation
+    if not lax.is_dead(op):
+        return
+    operands = list(op.operands)
+    op.erase()
+    for operand in operands:
+        _erase_if_dead(operand)
+
+
+# -- looking at ops --------------------------------------------------------------------------------
+
+
+def ops(inside: Any, *names: str) -> Iterator[ir.Operation]:
+    """The ops of a module, an op or a block, outer ones before those in their regions.
+
+    Each list of ops is read before its first one is given out, so they may be replaced meanwhile.
+
+    Args:
+      inside: a module, an op (its regions are walked) or a block.
+      names: only ops of these names; all if none is given.
+    """
+    for block in _blocks(inside):
+        for op in [op.operation for op in block.operations]:
+            if not _exists(op):
+                continue
+            if not names or name_of(op) in names:
+                yield op
+            if _exists(op):
+                yield from ops(op, *names)
+
+
+def _blocks(inside: Any) -> list[ir.Block]:
+    if isinstance(inside, ir.Block):
+        return [inside]
+    return [block for region in inside.operation.regions for block in region.blocks]
+
+
+def name_of(op: ir.Operation) -> str:
+    """The op's name without its arity: `lax.scan` for a `lax.scan_3to2`."""
+    return definition.base_name(op.name)
+
+
+def producer(value: ir.Value, name: str = "") -> ir.Operation | None:
+    """The op that makes a value; None for a block's argument and for an op of another name."""
+    if isinstance(value.owner, ir.Block):
+        return None
+    op = value.owner.operation
+    return op if not name or name_of(op) == name else None
+
+
+def error(op: ir.Operation, message: str) -> Exception:
+    """The exception to raise for a program that a pass refuses: it names the user's line.
+
+    Example:
+      raise error(op, "my_pass: no f64 here")
+    """
+    return error_at("pass", op.location, message)
+
+
+# -- changing them ---------------------------------------------------------------------------------
+
+
+@contextmanager
+def at(op: ir.Operation) -> Iterator[None]:
+    """Build ops before this one, at its location. Patterns are called inside of it already."""
+    with ir.InsertionPoint(op), op.location:
+        yield
+
+
+def build(name: str, *operands: ir.Value, **params: Any) -> Any:
+    """Make a `lax` op; result types are inferred.
+
+    Args:
+      name: as printed, without the arity: `"lax.add"`.
+      operands: values.
+      params: the op's static parameters; `params_of(op)` gives those of another op. Those of
+        `opset.op.OPTIONAL` are None unless they are given.
+
+    Returns:
+      Its value, or a list of them if the op may have several results.
+
+    Raises:
+      TypeError, ValueError: for operands and parameters that the op rejects, and missing ones.
+    """
+    book_name = lax.book_name(name)
+    if book_name not in OPS:
+        raise ValueError(f"build: no op {name!r}")
+    params = dict.fromkeys(OPTIONAL & set(OPS[book_name].params)) | params
+    if missing := sorted(set(OPS[book_name].params) - set(params) - lax.IMPLIED_PARAMS):
+        raise TypeError(f"build: {name} needs the parameter {missing[0]!r}")
+    values = lax.build(book_name, list(operands), **params)
+    return values if OPS[book_name].multiple_results else values[0]
+
+
+def constant(value: Any, like: ir.Value | None = None) -> ir.Value:
+    """A `lax.constant`; of the shape and dtype of the value `like`, if one is given."""
+    if like is None:
+        return lax.constant(np.asarray(value))
+    aval = aval_of(like.type)
+    return lax.constant(np.broadcast_to(np.asarray(value, aval.dtype), aval.shape))
+
+
+def replace(op: ir.Operation, values: ir.Value | Sequence[ir.Value]) -> None:
+    """Let every user of an op's results use other values of the same types, and erase the op.
+
+    Raises:
+      CompileError: for values of other types or number.
+    """
+    new = list(values) if isinstance(values, Sequence) else [values]
+    if not all(isinstance(value, ir.Value) for value in new):
+        raise TypeError(f"{name_of(op)} must be replaced by values, got {values!r}")
+    got, expected = [value.type for value in new], [result.type for result in op.results]
+    if got != expected:
+        message = f"{name_of(op)} has results {_types(expected)}, its replacement {_types(got)}"
+        raise error(op, message)
+    if any(value == result for value in new for result in op.results):
+        raise error(op, f"{name_of(op)} is replaced by its own result")
+    for result, value in zip(op.results, new):
+        result.replace_all_uses_with(value)
+    op.erase()
+
+
+def erase(op: ir.Operation) -> None:
+    """Remove an op whose results nobody uses.
+
+    Raises:
+      CompileError: if somebody does.
+    """
+    if any(True for result in op.results for _ in result.uses):
+        raise error(op, f"{name_of(op)} is erased, but its results are used")
+    op.erase()
+
+
+def _types(types: list[ir.Type]) -> str:
+    return "(" + ", ".join(map(str, types)) + ")"

@@ -1,0 +1,143 @@
+"""Pipelines as text: what they stand for, and that no text reaches MLIR's own parser."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+
+import pytest
+
+from jaxc_compiler import pipeline_text, pipelines, stages, targets
+from jaxc_compiler.plugins import PipelineSpec, fingerprint, pipeline_spec
+
+pytestmark = pytest.mark.compiler
+CPU = targets.get("cpu")
+
+
+def names(pipeline):
+    return [each.__name__ for _, passes in pipeline for each in passes]
+
+
+def one(module, target):
+    pass
+
+
+def two(module, target):
+    pass
+
+
+def test_names_of_passes_stages_and_pipelines():
+    assert names(pipeline_text.parse("fuse, mark_in_place", CPU)) == ["fuse", "mark_in_place"]
+    assert names(pipeline_text.parse("kernel", CPU)) == ["fuse", "mark_in_place"]
+    whole = pipeline_text.parse("gpu,mlir(cse)", CPU)
+    assert names(whole) == [*names(pipelines.GPU), "mlir(cse)"]
+
+
+def test_a_users_pass_comes_before_ours():
+    assert pipeline_text.parse("one", CPU, {"one": one})[0][1] == (one,)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("fus", "unknown pass 'fus'; did you mean 'fuse'"),
+        ("mlir(csee)", r"unknown pass mlir\(csee\); did you mean 'cse'"),
+        ("builtin.module(cse)", "expected the name of a pass, got 'builtin"),
+        ("mlir(func.func(cse))", "expected the name of a pass"),
+        ("", "holds no pass"),
+        ("fuse,,fuse", "expected the name of a pass, got ',fuse'"),
+        ("fuse;fuse", "expected the name of a pass"),
+    ],
+)
+def test_wrong_text(text, message):
+    with pytest.raises(ValueError, match=message):
+        pipeline_text.parse(text, CPU)
+
+
+def test_garbage_is_an_error_and_nothing_else():
+    choose = random.Random(0)
+    words = ["fuse", "mlir", "(", ")", ",", "cse", "{", "}", "builtin.module", "=", " ", "\n", "é"]
+    for _ in range(500):
+        text = "".join(choose.choices(words, k=choose.randint(0, 8)))
+        try:
+            found = pipeline_text.parse(text, CPU)
+        except ValueError:
+            continue
+        assert set(names(found)) <= {"fuse", "mlir(cse)"}
+
+
+def test_every_upstream_pass_runs_at_every_stage():
+    code = """
+import numpy as np, jaxc.numpy as jnp
+from jaxc_compiler import pipelines, pipeline_text, targets
+from jaxc_tools.testing import module_of
+def f(x):
+    return jnp.sort(x).sum() + jnp.linalg.cholesky(x @ x)
+for name in pipeline_text.UPSTREAM:
+    module = module_of(f, np.ones((3, 3), np.complex64).real)
+    for stage in ("lax", "kernel", "linalg"):
+        passes = pipeline_text.parse(f"mlir({name}),{stage},mlir({name})", targets.get("cpu"))
+        pipelines.run_passes(module, targets.get("cpu"), passes)
+        assert module.operation.verify()
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+# -- what a user says ------------------------------------------------------------------------------
+
+
+def test_edits():
+    spec = PipelineSpec().before("fuse", one).after("eliminate_dead_ops", two)
+    spec = spec.without("fold_constants")
+    found = names(pipeline_text.resolve(spec, CPU))
+    assert found[found.index("fuse") - 1] == "one"
+    assert found[found.index("one") - 1] == "two"
+    assert "fold_constants" not in found
+
+
+def test_single_passes_are_put_into_stages():
+    spec = PipelineSpec("fuse,mlir(cse),lower_kernels,lower_linalg,lower_boundary")
+    staged = pipeline_text.resolve(spec, CPU)
+    assert [stage for stage, _ in staged] == [stages.LAX, stages.KERNEL, stages.LINALG]
+    assert [len(passes) for _, passes in staged] == [0, 2, 3]
+
+
+def test_an_edit_of_no_pass():
+    with pytest.raises(ValueError, match=r"pipeline.before: no pass 'fus'; did you mean 'fuse'"):
+        pipeline_text.resolve(PipelineSpec().before("fus", one), CPU)
+
+
+@pytest.mark.parametrize("given", [3, [], [one, 3], lambda module: None, PipelineSpec])
+def test_what_is_no_pipeline(given):
+    with pytest.raises(TypeError):
+        pipeline_spec(given)
+
+
+def test_a_fingerprint_follows_the_file(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    source = "def {0}(module, target):\n    {1}\n"
+
+    def load(name, body, before=""):
+        path = tmp_path / f"{name}.py"
+        path.write_text(before + source.format(name, body))
+        from jaxc_tools.loading import load_pass
+
+        return fingerprint(load_pass(str(path)))
+
+    assert load("first_pass", "pass") == load("first_pass", "pass")
+    assert load("first_pass", "pass") != load("first_pass", "return None")
+    (tmp_path / "used_by_pass.py").write_text("x = 1\n")
+    assert load("second_pass", "pass", "import numpy\n") is not None
+    assert load("third_pass", "pass", "import used_by_pass\n") is None
+    assert load("fourth_pass", "pass", "from used_by_pass import x\n") is not None  # a number
+
+
+def test_a_closure_has_no_fingerprint():
+    width = 3
+
+    def closure(module, target):
+        return width
+
+    assert fingerprint(closure) is None
+    assert pipeline_spec(closure).fingerprint() is None

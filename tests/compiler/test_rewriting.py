@@ -1,0 +1,197 @@
+"""Patterns and the guard around passes of the user's: what goes wrong is named, nothing crashes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import jaxc.numpy as jnp
+from jaxc import lax
+from jaxc_compiler.diagnostics import CompileError
+from jaxc_compiler.rewriting import (
+    apply_patterns,
+    at,
+    build,
+    constant,
+    erase,
+    error,
+    ir,
+    name_of,
+    ops,
+    params_of,
+    pattern,
+    producer,
+    replace,
+)
+from jaxc_tools.testing import check, check_values_kept, module_of, run_pass
+
+pytestmark = pytest.mark.compiler
+X = np.array([1.5, -2.0, 0.25], np.float32)
+
+
+@pattern("lax.neg")
+def fold_neg_of_neg(op):
+    inner = producer(op.operands[0], "lax.neg")
+    return None if inner is None else inner.operands[0]
+
+
+@pattern("lax.mul")
+def double_as_sum(op):
+    x, factor = op.operands
+    made = producer(factor, "lax.constant")
+    if made is None or np.any(np.asarray(params_of(made)["value"]) != 2):
+        return None
+    return build("lax.add", x, x)
+
+
+def test_a_pattern_is_a_pass():
+    module = module_of(lambda x: lax.neg(lax.neg(lax.neg(lax.neg(x)))), X)
+    check(check_values_kept(fold_neg_of_neg, module, [X]), "// CHECK: func\n// CHECK-NEXT: return")
+
+
+def test_patterns_reach_the_bodies_of_loops():
+    module = module_of(lambda x: lax.fori_loop(0, 2, lambda i, c: lax.neg(lax.neg(c)) + 1.0, x), X)
+    text = check_values_kept(fold_neg_of_neg, module, [X])
+    check(text, "// CHECK: lax.scan\n// CHECK-NOT: lax.neg")
+
+
+def test_what_died_by_a_rewrite_is_erased():
+    module = module_of(lambda x: x * 2.0 + 1.0, X)
+    check(check_values_kept(double_as_sum, module, [X]), """
+        // CHECK-NOT: lax.mul
+        // CHECK-NOT: dense<2.0
+        // CHECK:     lax.add
+    """)  # fmt: skip
+
+
+def test_patterns_work_together():
+    def both(module, target):
+        apply_patterns(module, fold_neg_of_neg, double_as_sum)
+
+    module = module_of(lambda x: lax.neg(lax.neg(x * 2.0)), X)
+    check(check_values_kept(both, module, [X]), "// CHECK-NOT: lax.neg\n// CHECK: lax.add")
+
+
+def test_a_pass_of_hand_made_ops():
+    def halve(module, target):
+        for op in ops(module, "lax.sin"):
+            with at(op):
+                half = build("lax.mul", op.operands[0], constant(0.5, op.operands[0]))
+                replace(op, half)
+
+    check(run_pass(halve, module_of(jnp.sin, X)), """
+        // CHECK:      "lax.constant"() {value = dense<5.000000e-01> : tensor<3xf32>}
+        // CHECK-NEXT: "lax.mul"(%arg0
+        // CHECK-NOT:  lax.sin
+    """)  # fmt: skip
+
+
+def test_ops_walks_into_regions():
+    module = module_of(lambda x: lax.fori_loop(0, 2, lambda i, c: jnp.sin(c), x), X)
+    names = []
+    run_pass(lambda module, target: names.extend(map(name_of, ops(module))), module)
+    assert names.index("lax.scan") < names.index("lax.sin")
+    assert "func.return" in names
+
+
+# -- what is wrong with a pass ---------------------------------------------------------------------
+
+
+@pattern("lax.sin")
+def rewrites_what_it_made(op):
+    return build("lax.sin", op.operands[0])
+
+
+@pattern("lax.sin")
+def of_another_type(op):
+    return constant(1)
+
+
+@pattern("lax.sin")
+def no_value(op):
+    return 3
+
+
+@pattern("lax.sin")
+def itself(op):
+    return op.results[0]
+
+
+def raises(module, target):
+    raise KeyError("no such thing")
+
+
+def refuses(module, target):
+    for op in ops(module, "lax.sin"):
+        raise error(op, "no sines here")
+
+
+def erases_what_is_used(module, target):
+    for op in ops(module, "lax.sin"):
+        op.erase()
+
+
+def erases_by_name(module, target):
+    for op in ops(module, "lax.sin"):
+        erase(op)
+
+
+def changes_a_type(module, target):
+    for op in ops(module, "lax.sin"):
+        op.results[0].set_type(ir.Type.parse("tensor<7xf32>"))
+
+
+def removes_the_end(module, target):
+    for op in ops(module, "func.return"):
+        op.erase()
+
+
+def removes_main(module, target):
+    for op in ops(module, "func.func"):
+        op.erase()
+
+
+def misspells(module, target):
+    for op in ops(module, "lax.sin"):
+        with at(op):
+            build("lax.sine", op.operands[0])
+
+
+@pattern("lax.sin")
+def forgets_a_parameter(op):
+    return build("lax.reduce_sum", op.operands[0])
+
+
+HERE = r"test_rewriting\.py:\d+:\d+: error: pass "
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (rewrites_what_it_made, "rewrites_what_it_made does not come to an end"),
+        (of_another_type, r"lax.sin has results \(tensor<3xf32>\), its replacement \(tensor<i64>"),
+        (no_value, "no_value: TypeError: lax.sin must be replaced by values, got 3"),
+        (itself, "lax.sin is replaced by its own result"),
+        (raises, HERE + "raises: KeyError: 'no such thing'"),
+        (refuses, HERE + "refuses: no sines here"),
+        (erases_what_is_used, HERE + ".* lax.sin is erased, but its results are used"),
+        (erases_by_name, HERE + ".* lax.sin is erased, but its results are used"),
+        (changes_a_type, r"left invalid IR: lax.sin: results must be"),
+        (removes_the_end, "left invalid IR"),
+        (removes_main, 'removes_main: "main" was .*, now it is gone'),
+        (misspells, "ValueError: build: no op 'lax.sine'"),
+        (forgets_a_parameter, "TypeError: build: lax.reduce_sum needs the parameter 'axes'"),
+    ],
+)
+def test_a_wrong_pass_is_named(wrong, message):
+    module = module_of(lambda x: jnp.sin(x) + x, X)
+    with pytest.raises(CompileError, match=message):
+        run_pass(wrong, module)
+    run_pass(
+        fold_neg_of_neg, module_of(lambda x: lax.neg(lax.neg(x)), X)
+    )  # the context is as it was
+
+
+def test_a_pattern_needs_names_of_ops():
+    with pytest.raises(TypeError, match="expected names of ops"):
+        pattern(lambda op: None)  # type: ignore[arg-type]

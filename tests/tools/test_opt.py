@@ -1,0 +1,188 @@
+"""`jaxc opt` and `jaxc new-pass`: what they print, write and refuse."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from jaxc_tools import cli
+from jaxc_tools.testing import check
+
+pytestmark = pytest.mark.compiler
+
+NEGATIONS = """func.func @main(%x: tensor<3xf32>) -> tensor<3xf32> {
+  %0 = "lax.neg"(%x) : (tensor<3xf32>) -> tensor<3xf32>
+  %1 = "lax.neg"(%0) : (tensor<3xf32>) -> tensor<3xf32>
+  return %1 : tensor<3xf32>
+}
+"""
+PROGRAM = """import jax.numpy as jnp
+
+def f(x, y):
+    return jnp.sin(x) + -(y * 2)
+"""
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("neg.mlir").write_text(NEGATIONS)
+    Path("program.py").write_text(PROGRAM)
+    return tmp_path
+
+
+@pytest.fixture
+def opt(here, capsys):
+    def run(*arguments, status=0):
+        assert cli.main(["opt", *arguments]) == status
+        return capsys.readouterr()
+
+    return run
+
+
+def write(name, body):
+    Path(f"{name}.py").write_text(
+        "from jaxc_compiler.rewriting import *\n"
+        f"def {name}(module, target):\n    for op in ops(module, 'lax.neg'):\n        {body}\n"
+    )
+
+
+def test_passes_run_and_their_text_is_read_again(opt):
+    out = opt("neg.mlir", "--pass-pipeline=fold_shape_ops").out
+    check(out, "// CHECK: func.func @main\n// CHECK-NEXT: return %arg0")
+    opt("program.py:f", "--args", "f32[3], f32[3]", "--pass-pipeline=lax,kernel", "-o", "k.mlir")
+    check(Path("k.mlir").read_text(), "// CHECK: kernel.fused_2to1\n// CHECK: lax.yield_1to0")
+    check(opt("k.mlir", "--pass-pipeline=linalg").out, "// CHECK: hal.executable")
+
+
+def test_what_is_printed_meanwhile(opt):
+    found = opt("neg.mlir", "--pass-pipeline=lax", "--print-after", "fold_shape_ops", "--timing")
+    check(found.err, """
+        // CHECK: IR Dump After fold_shape_ops
+        // CHECK: ms {{.*}}  fold_constants
+        // CHECK: ms {{.*}}  total
+    """)  # fmt: skip
+    everything = opt("neg.mlir", "--pass-pipeline=lax", "--print-after-all", "--print-before-all")
+    assert everything.err.count("IR Dump After") == everything.err.count("IR Dump Before") == 5
+
+
+def test_a_users_pass(opt):
+    write("stops_here", "raise error(op, 'no negations')")
+    found = opt("neg.mlir", "--load", "stops_here.py", "--pass-pipeline=stops_here", status=2)
+    assert found.err == "jaxc: neg.mlir:2:8: error: pass stops_here: no negations\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["neg.mlir"], "expected IR and --pass-pipeline"),
+        (["neg.mlir", "--pass-pipeline=fus"], "unknown pass 'fus'; did you mean 'fuse'?"),
+        (["neg.mlir", "--pass-pipeline=mlir(cse"], "expected the name of a pass"),
+        (["none.mlir", "--pass-pipeline=fuse"], "cannot read none.mlir"),
+        (["neg.mlir", "--pass-pipeline=fuse", "--print-after", "fus"], "did you mean 'fuse'?"),
+        (["neg.mlir", "--pass-pipeline=fuse", "--target", "tpu9"], "unknown target 'tpu9'"),
+        (["neg.mlir", "--pass-pipeline=x", "--load", "none.py"], "cannot read none.py"),
+        (["neg.mlir", "--pass-pipeline=x", "--load", "program.py"], "program.py has no 'program'"),
+        (["neg.mlir", "--pass-pipeline=fuse", "-o", "no/where"], "cannot write no/where"),
+        (["program.py:g", "--pass-pipeline=fuse"], "program.py has no 'g'"),
+        (["program.py", "--pass-pipeline=fuse"], "program.py:1:1: error: "),
+    ],
+)
+def test_mistakes_are_one_line(opt, arguments, message):
+    found = opt(*arguments, status=2)
+    assert message in found.err
+    assert found.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "where"),
+    [
+        ("lax.neg", "lax.nog", "2:8: error: unregistered operation 'lax.nog'"),
+        ("-> tensor<3xf32>\n  ret", "-> tensor<4xf32>\n  ret", "4:10: error: use of value '%1'"),
+        ("return %1", "return %7", "4:10: error: use of undeclared SSA value"),
+        (NEGATIONS, "\n", "no IR there"),
+    ],
+)
+def test_mistakes_in_ir_have_a_position(opt, old, new, where):
+    Path("bad.mlir").write_text(NEGATIONS.replace(old, new, 1))
+    assert f"bad.mlir:{where}" in opt("bad.mlir", "--pass-pipeline=lax", status=2).err.replace(
+        "bad.mlir: no", "bad.mlir:no"
+    )
+
+
+def test_expected_diagnostics(opt):
+    write("stops_here", "raise error(op, 'no negations')")
+    wrong = NEGATIONS.replace("(tensor<3xf32>) -> tensor<3xf32>\n  return", "(i1) -> i1\n return")
+    chunks = [
+        NEGATIONS.replace("{\n", "{  // expected-error @+1 {{no neg}}\n", 1),
+        wrong.replace("return %1", "return %1  // expected-error-re @-1 {{type.*i1}}"),
+    ]
+    Path("both.mlir").write_text("// -----\n".join(chunks))
+    arguments = ["both.mlir", "--load", "stops_here.py", "--pass-pipeline=stops_here"]
+    arguments += ["--split-input-file", "--verify-diagnostics"]
+    assert opt(*arguments).err == ""
+    Path("both.mlir").write_text("// -----\n".join([*chunks, chunks[0].replace("no neg", "other")]))
+    found = opt(*arguments, status=1).err.splitlines()
+    assert found == [
+        "both.mlir:14:8: error: unexpected error: pass stops_here: no negations",
+        'both.mlir:13: error: expected error "other" at line 14 was not produced',
+    ]
+    Path("both.mlir").write_text(NEGATIONS + "// expected-eror {{x}}\n")
+    assert "misspelt directive" in opt(*arguments, status=2).err
+
+
+def test_modules_of_one_file(opt):
+    Path("two.mlir").write_text(f"{NEGATIONS}// -----\n{NEGATIONS}")
+    out = opt("two.mlir", "--split-input-file", "--pass-pipeline=fold_shape_ops").out
+    assert out.count("// -----\n") == 1
+    assert out.count("return %arg0") == 2
+
+
+def test_list_of_passes(opt):
+    out = opt("--list-passes").out
+    check(out, """
+        // CHECK: eliminate_dead_ops{{ +}}Removes ops whose results nobody reads.
+        // CHECK: mlir(cse)
+        // CHECK: cpu{{ +}}Pipeline of the stages lax:
+    """)  # fmt: skip
+
+
+# -- jaxc new-pass ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("options", [[], ["--pattern"]])
+def test_a_new_pass_runs_and_its_test_passes(opt, options, capsys):
+    name = f"use_sub_{len(options)}"
+    assert cli.main(["new-pass", name, *options]) == 0
+    out = opt(
+        "program.py:f", "--args", "f32[3], f32[3]", "--load", f"{name}.py",
+        f"--pass-pipeline={name},eliminate_dead_ops",
+    ).out  # fmt: skip
+    check(out, "// CHECK-NOT: lax.neg\n// CHECK: lax.sub\n// CHECK-NEXT: return")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"test_{name}.py"]
+    done = subprocess.run(command, capture_output=True, text=True, env=dict(os.environ))
+    assert "2 passed" in done.stdout, done.stdout
+    capsys.readouterr()
+    assert cli.main(["new-pass", name]) == 2
+    assert f"{name}.py exists already" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("fuse", "a pass or a stage of jaxc's own"),
+        ("kernel", "a pass or a stage of jaxc's own"),
+        ("random", "is a Python module"),
+        ("a-b", "is no name of a pass"),
+        ("class", "is no name of a pass"),
+        ("../x", "is no name of a pass"),
+    ],
+)
+def test_names_a_pass_cannot_have(here, capsys, name, message):
+    assert cli.main(["new-pass", name]) == 2
+    assert message in capsys.readouterr().err
+    assert not [path for path in here.iterdir() if path.name.startswith("test_")]

@@ -1,0 +1,130 @@
+"""What tests of passes are written with: modules, checks of their text, equal values.
+
+    my_pass = load_pass("my_pass.py", beside=__file__)
+
+    def test_double_negation_vanishes():
+        module = module_of(lambda x: -(-x), np.ones(3, np.float32))
+        check(check_values_kept(my_pass, module, [np.ones(3, np.float32)]), '''
+            // CHECK:     func.func @main
+            // CHECK-NOT: lax.neg
+        ''')
+
+Needs the `filecheck` package (`pip install jaxc[testing]`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filecheck.finput import FInput
+from filecheck.matcher import Matcher
+from filecheck.options import Options
+from filecheck.parser import Parser, pattern_for_opts
+
+import jaxc
+from jaxc.lowering import lower_jaxpr
+from jaxc_compiler import mlir, pipelines, reference, targets
+from jaxc_compiler.dialects import kernel
+from jaxc_compiler.plugins import Pass
+from jaxc_compiler.stages import ANY
+from jaxc_tools import loading
+
+_KNOWN = re.compile(r"CHECK(-(DAG|COUNT-\d+|NOT|EMPTY|NEXT|SAME|LABEL))?(\{LITERAL\})?:")
+# What a reader would take for a directive: CHECK-NEX:, CHEKC:, Check-not:, CHECK NOT:
+_LOOKS_LIKE_ONE = re.compile(r"//\s*(ch\w*[ck]\b[\w -]*:?)", re.IGNORECASE)
+
+
+def check(text: str, checks: str) -> None:
+    """Match a text against FileCheck directives.
+
+    Fails on a text without CHECK lines and on misspelt ones: a check that is never run is worse
+    than none.
+
+    Args:
+      text: what a pass or a tool printed.
+      checks: lines of `// CHECK...: pattern`.
+
+    Raises:
+      AssertionError: if a directive does not match, is misspelt, or there is none.
+
+    Example:
+      >>> check('%0 = "lax.sin"(%x)', "// CHECK: lax.sin")
+    """
+    for line in checks.splitlines():
+        found = _LOOKS_LIKE_ONE.search(line)
+        if found and not _KNOWN.match(line[found.start(1) :]):
+            raise AssertionError(f"misspelt directive: {line.strip()}")
+    if not _KNOWN.search(checks):
+        raise AssertionError("no CHECK lines")
+    options = Options(match_filename="<checks>", dump_input="fail", extensions=set())
+    parser = Parser(options, io.StringIO(checks), *pattern_for_opts(options))
+    messages = io.StringIO()
+    with contextlib.redirect_stderr(messages):
+        status = Matcher(options, FInput("<text>", text), parser).run()
+    if status != 0:
+        raise AssertionError(f"{messages.getvalue()}\nin the text:\n{text}")
+
+
+def load_pass(path: str, beside: str = "") -> Pass:
+    """The pass of a file, as `jaxc opt --load` takes it.
+
+    Args:
+      path: the file, named like the pass.
+      beside: a file in whose folder `path` is looked for: the test's `__file__`.
+
+    Raises:
+      UsageError: if there is no such pass.
+    """
+    return loading.load_pass(str(Path(beside).parent / path if beside else path))
+
+
+def module_of(function: Callable[..., Any], *arguments: np.ndarray) -> Any:
+    """The `lax` module that a Python function is traced to."""
+    module = lower_jaxpr(jaxc.make_jaxpr(function)(*arguments), embed_constants=True)
+    with mlir.LOCK, mlir.CONTEXT:
+        assert module.operation.verify()
+    return module
+
+
+def module_from_text(text: str) -> Any:
+    """A module of IR at any of our stages.
+
+    Raises:
+      CompileError: at the line that does not parse or verify.
+    """
+    return kernel.parse(text)
+
+
+def run_pass(run: Pass, module: Any, target: str = "cpu") -> str:
+    """Run a pass on a module, as a pipeline does; returns its text.
+
+    Raises:
+      CompileError: if the pass raises or leaves invalid IR.
+    """
+    with mlir.LOCK, mlir.CONTEXT:
+        pipelines.run_passes(module, targets.get(target), ((ANY, (run,)),))
+        assert module.operation.verify()
+        return str(module)
+
+
+def check_values_kept(run: Pass, module: Any, arguments: Sequence[np.ndarray]) -> str:
+    """Run a pass; the module must compute exactly the same. Returns its text.
+
+    Args:
+      run: the pass.
+      module: at the `lax` or the `kernel` stage: it is run by the op book's NumPy kernels.
+      arguments: arrays for the parameters of `main`.
+    """
+    before = reference.run_module(module, *arguments)
+    text = run_pass(run, module)
+    after = reference.run_module(module, *arguments)
+    for x, y in zip(before, after, strict=True):
+        assert x.dtype == y.dtype
+        np.testing.assert_array_equal(x, y)
+    return text
