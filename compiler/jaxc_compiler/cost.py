@@ -10,6 +10,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from jaxc_compiler.opset.user import USER_OPS
+
 # A value used at several places is stored when one element costs at least this much.
 EXPENSIVE = 8.0
 # LLVM unrolls no loop whose body costs more: the code would grow, not the speed.
@@ -31,6 +33,7 @@ BLOCKED_ELEMENTS = 1 << 14
 LARGEST_BINDINGS = 26
 
 _CHEAP = 1.0
+_OF_A_USER = 16.0  # unknown: rather stored than computed twice
 _COSTS = {
     **dict.fromkeys(
         ("exp", "exp2", "log", "log1p", "expm1", "tanh", "logistic", "sin", "cos", "tan", "erf"),
@@ -52,7 +55,7 @@ _COSTS = {
 
 def of_element(name: str) -> float:
     """What one element of an op costs beyond its operands."""
-    return _COSTS.get(name, _CHEAP)
+    return _COSTS.get(name, _OF_A_USER if name in USER_OPS else _CHEAP)
 
 
 def contraction_flops(dimension_numbers: Any, lhs: tuple[int, ...], rhs: tuple[int, ...]) -> float:
@@ -105,7 +108,7 @@ CALLS = frozenset({"debug_callback", "debug_print", "io_callback", "pure_callbac
 HOST_OPS = CALLS | frozenset({
     "fft", "cholesky", "lu",
     "eigh", "eig", "svd", "qr", "geqrf", "householder_product", "triangular_solve", "schur",
-    "hessenberg", "tridiagonal", "tridiagonal_solve",
+    "hessenberg", "tridiagonal", "tridiagonal_solve", "mlir_kernel",
 })  # fmt: skip
 
 

@@ -20,7 +20,7 @@ from iree.compiler import ir
 from iree.compiler._mlir_libs import _mlir
 from iree.compiler.api import Output, Session, ctypes_dl
 
-from jaxc_compiler.diagnostics import CompileError, Diagnostic, parse_diagnostic
+from jaxc_compiler.diagnostics import CompileError, Diagnostic, from_mlir_error, parse_diagnostic
 
 # As in `mlir.py`: ops are used by name, their Python modules (0.1 s to load) are not needed.
 _mlir.globals.dialect_search_modules = []
@@ -63,8 +63,15 @@ class IreeSession:
         self.context: ir.Context = self.session.context
 
     def parse(self, source: bytes | str) -> ir.Module:
-        """A module of bytecode or text, in this session's context."""
-        return ir.Module.parse(source, context=self.context)
+        """A module of bytecode or text, in this session's context.
+
+        Raises:
+          CompileError: if it is not valid here.
+        """
+        try:
+            return ir.Module.parse(source, context=self.context)
+        except ir.MLIRError as error:
+            raise from_mlir_error("iree", error) from None
 
     def run_phases(self, module: ir.Module, start: str | None, end: str | None) -> None:
         """Run IREE's own pipeline, in place, from after phase `start` to the end of phase `end`.

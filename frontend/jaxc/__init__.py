@@ -42,7 +42,7 @@ from jaxc.transforms.api import (
 )
 from jaxc.transforms.custom_jvp import custom_jvp
 from jaxc.transforms.custom_vjp import custom_gradient, custom_vjp
-from jaxc.transforms.jit import clear_caches, jit
+from jaxc.transforms.jit import clear_caches, jit, pipeline
 from jaxc.transforms.remat import checkpoint, checkpoint_policies
 from jaxc.transforms.stages import ShapeDtypeStruct
 
@@ -89,7 +89,7 @@ __all__ = [
     "ensure_compile_time_eval", "errors", "eval_shape", "flatten_util", "grad", "hessian", "jacfwd",
     "jacobian", "jacrev", "jit", "jvp", "lax", "linear_transpose", "linearize", "live_arrays",
     "local_device_count", "local_devices", "make_jaxpr", "named_call", "named_scope", "nn", "numpy",
-    "numpy_dtype_promotion", "numpy_rank_promotion", "ops", "pmap", "process_count",
+    "numpy_dtype_promotion", "numpy_rank_promotion", "ops", "pipeline", "pmap", "process_count",
     "process_index", "process_indices", "profiler", "random", "remat", "scipy", "sharding",
     "stages", "threefry_partitionable", "transfer_guard", "tree", "tree_util", "typeof", "typing",
     "value_and_grad", "vjp", "vmap",

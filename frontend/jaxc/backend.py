@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from jaxc.core import recording
+from jaxc.core import defined, recording
 from jaxc.core.config import config
 from jaxc.core.devices import Device
 from jaxc.core.jaxpr import ClosedJaxpr
@@ -20,6 +20,7 @@ from jaxc.core.recording import Program
 from jaxc.errors import CopyInPlaceError
 from jaxc.physical import physicalize
 from jaxc_compiler import driver, targets
+from jaxc_compiler.plugins import PipelineSpec
 from jaxc_compiler.targets import Target
 from jaxc_runtime import executable
 from jaxc_runtime.cache import Cache
@@ -34,13 +35,19 @@ def disk_cache() -> Cache:
     return Cache()
 
 
-def build(closed: ClosedJaxpr, *, name: str, donated: Sequence[bool] = ()) -> Run:
+def build(
+    closed: ClosedJaxpr,
+    *,
+    name: str,
+    donated: Sequence[bool] = (),
+    pipeline: PipelineSpec | None = None,
+) -> Run:
     """Compile and load a jaxpr.
 
     Returns:
       A function of device buffers: the jaxpr's constants, then its arguments.
     """
-    vmfb = _artifact(closed, name, donated, None)
+    vmfb = _artifact(closed, name, donated, None, pipeline)
     loaded = executable.load(vmfb)
     if recording.current is None:
         return loaded
@@ -49,7 +56,12 @@ def build(closed: ClosedJaxpr, *, name: str, donated: Sequence[bool] = ()) -> Ru
 
 
 def build_for(
-    device: Device, closed: ClosedJaxpr, *, name: str, donated: Sequence[bool] = ()
+    device: Device,
+    closed: ClosedJaxpr,
+    *,
+    name: str,
+    donated: Sequence[bool] = (),
+    pipeline: PipelineSpec | None = None,
 ) -> Run:
     """`build` for a device other than the host's CPU.
 
@@ -57,7 +69,7 @@ def build_for(
       DeviceError: a Vulkan device of an unknown chip.
       CompileError: the target cannot do what the program asks.
     """
-    vmfb = _artifact(closed, name, donated, target_of(device))
+    vmfb = _artifact(closed, name, donated, target_of(device), pipeline)
     loaded = device.runtime.load(vmfb)
     if recording.current is None:
         return loaded
@@ -73,11 +85,19 @@ def target_of(device: Device) -> Target | None:
 
 
 def _artifact(
-    closed: ClosedJaxpr, name: str, donated: Sequence[bool], target: Target | None
+    closed: ClosedJaxpr,
+    name: str,
+    donated: Sequence[bool],
+    target: Target | None,
+    pipeline: PipelineSpec | None,
 ) -> bytes:
     closed = physicalize(closed)
     cache = disk_cache()
-    extra = (name, tuple(donated), *_copies_looked_for())
+    users = _of_the_user(closed, pipeline)
+    if users is None:
+        with _COMPILING:
+            return _compile(closed, name, donated, target, pipeline)
+    extra = (name, tuple(donated), *_copies_looked_for(), *users)
     key = driver.cache_key(format_jaxpr(closed), target, extra=extra)
     vmfb = cache.get(key)
     if vmfb is None:
@@ -85,19 +105,34 @@ def _artifact(
             vmfb = cache.get(key) if cache.enabled else None
             if vmfb is None:
                 with recording.span(f"compile {name}", "compile"):
-                    vmfb = _compile(closed, name, donated, target)
+                    vmfb = _compile(closed, name, donated, target, pipeline)
                 cache.put(key, vmfb)
     return vmfb
 
 
+def _of_the_user(closed: ClosedJaxpr, pipeline: PipelineSpec | None) -> tuple[str, ...] | None:
+    """What passes and operations of the user's a program depends on.
+
+    None if nobody can tell whether they are those of last time: it is not cached then.
+    """
+    passes = "" if pipeline is None else pipeline.fingerprint()
+    operations = defined.fingerprint(closed.jaxpr)
+    return None if passes is None or operations is None else (passes, operations)
+
+
 def _compile(
-    closed: ClosedJaxpr, name: str, donated: Sequence[bool], target: Target | None
+    closed: ClosedJaxpr,
+    name: str,
+    donated: Sequence[bool],
+    target: Target | None,
+    pipeline: PipelineSpec | None,
 ) -> bytes:
     from jaxc.lowering import lower_jaxpr
 
     if config.jaxc_copy_in_place != "allow":
         _check_copies(report_of(closed, name=name, donated=donated), name)
-    return driver.compile(lower_jaxpr(closed, name, donated), target).vmfb
+    module = lower_jaxpr(closed, name, donated)
+    return driver.compile(module, target, pipeline=pipeline).vmfb
 
 
 def _copies_looked_for() -> tuple[str, ...]:
@@ -125,6 +160,7 @@ def stage_text(
     name: str = "main",
     donated: Sequence[bool] = (),
     device: Device | None = None,
+    pipeline: PipelineSpec | None = None,
 ) -> str:
     """The IR of a jaxpr at a stage of the compiler, for a device (default: the host's CPU).
 
@@ -136,7 +172,7 @@ def stage_text(
     alone = stage == "stablehlo"  # a program for other tools, which know no hidden arguments
     module = lower_jaxpr(physicalize(closed), name, donated, embed_constants=alone)
     target = None if device is None else target_of(device)
-    texts = driver.dump_stages(module, target, until=stage)
+    texts = driver.dump_stages(module, target, until=stage, pipeline=pipeline)
     if stage not in texts:
         raise ValueError(f"unknown stage {stage!r}: expected jaxpr, {', '.join(texts)}")
     return texts[stage]

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxc.core.defined import DEFINED
 from jaxc.core.jaxpr import ClosedJaxpr, Jaxpr, JaxprEqn, Literal
 from jaxc.core.source import SourceInfo, at
 from jaxc.core.trace import eval_context
@@ -172,15 +173,19 @@ def _open(jaxpr: ClosedJaxpr | Jaxpr) -> tuple[Jaxpr, Sequence[Any]]:
 def _is_expanded(eqn: JaxprEqn) -> bool:
     """Plain scatters and reshapes are ops; with a function or a permutation they are programs."""
     name = eqn.primitive.name
+    if name in DEFINED:
+        return not DEFINED[name].stays
     special = {"scatter": "update_jaxpr", "reshape": "dimensions"}.get(name)
     return name in EXPANSIONS and (special is None or eqn.params[special] is not None)
 
 
 def _expansion(eqn: JaxprEqn) -> ClosedJaxpr:
     """The program of simpler ops that computes an equation."""
+    name = eqn.primitive.name
+    function = DEFINED[name].fun if name in DEFINED else EXPANSIONS[name]
 
     def program(*operands: Any) -> Any:
-        return EXPANSIONS[eqn.primitive.name](*operands, **eqn.params)
+        return function(*operands, **eqn.params)
 
     with eval_context(), at(eqn.source_info):  # its ops come from where the equation does
         avals = [atom.aval for atom in eqn.invars]

@@ -26,6 +26,13 @@ KINDS = (
 )
 
 
+# Parameters that say nothing if they are None.
+OPTIONAL = frozenset({
+    "accuracy", "dimensions", "out_dtype", "out_sharding", "precision", "preferred_element_type",
+    "sharding",
+})  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Sample:
     """One call that the generated tests make: array operands (or their avals) and params."""

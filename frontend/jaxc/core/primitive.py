@@ -140,3 +140,8 @@ def primitive(name: str) -> Primitive:
     if found is None:
         found = _PRIMITIVES[name] = Primitive(OPS[name])
     return found
+
+
+def forget(name: str) -> None:
+    """Let the next `primitive(name)` be a new one: the op was defined anew, or is gone."""
+    _PRIMITIVES.pop(name, None)

@@ -3,7 +3,7 @@
 One line for each family module, alphabetical.
 """
 
-from jaxc.lax import linalg
+from jaxc.lax import linalg, mlir_kernel
 from jaxc.lax.binary import (
     add,
     add_p,

@@ -19,6 +19,7 @@ from jaxc.core.placed import OnOtherDevice, PlacedArray, place
 from jaxc.core.trace import eval_context
 from jaxc.transforms.partial_eval import dce_jaxpr
 from jaxc_compiler.opset.avals import ShapedArray
+from jaxc_compiler.plugins import PipelineSpec
 
 
 class Program:
@@ -42,7 +43,13 @@ class Program:
         "results",
     )
 
-    def __init__(self, closed: ClosedJaxpr, donated: Sequence[bool], name: str):
+    def __init__(
+        self,
+        closed: ClosedJaxpr,
+        donated: Sequence[bool],
+        name: str,
+        pipeline: PipelineSpec | None = None,
+    ):
         jaxpr = closed.jaxpr
         position = {v: i for i, v in enumerate(jaxpr.invars)}
         constants = dict(zip(jaxpr.constvars, closed.consts))
@@ -73,16 +80,16 @@ class Program:
         pairs = [(v, c) for v, c in zip(jaxpr.constvars, closed.consts) if _uses(pruned, v)]
         program = ClosedJaxpr(pruned.replace(constvars=[v for v, _ in pairs]),
                               [c for _, c in pairs])  # fmt: skip
-        self._load(program, name)
+        self._load(program, name, pipeline)
 
-    def _load(self, program: ClosedJaxpr, name: str) -> None:
+    def _load(self, program: ClosedJaxpr, name: str, pipeline: PipelineSpec | None) -> None:
         if config.jaxc_jit_target == "reference":
             self.executable = _interpreter(program)
             return
         from jaxc.backend import build
 
         donated = [i in self.donated for i in self.kept]
-        self.executable = build(program, name=name, donated=donated)
+        self.executable = build(program, name=name, donated=donated, pipeline=pipeline)
         self.consts = [buffer_of(self._here(as_array(c))) for c in program.consts]
 
     def _here(self, array: Array) -> Array:
@@ -150,17 +157,24 @@ class PlacedProgram(Program):
     __slots__ = ("device",)
 
     def __init__(
-        self, closed: ClosedJaxpr, donated: Sequence[bool], name: str, device: Device
+        self,
+        closed: ClosedJaxpr,
+        donated: Sequence[bool],
+        name: str,
+        device: Device,
+        pipeline: PipelineSpec | None = None,
     ) -> None:
         self.device = device
-        super().__init__(closed, donated, name)
+        super().__init__(closed, donated, name, pipeline)
 
-    def _load(self, program: ClosedJaxpr, name: str) -> None:
+    def _load(self, program: ClosedJaxpr, name: str, pipeline: PipelineSpec | None) -> None:
         from jaxc.backend import build_for
 
         donated = [i in self.donated for i in self.kept]
         with eval_context():
-            self.executable = build_for(self.device, program, name=name, donated=donated)
+            self.executable = build_for(
+                self.device, program, name=name, donated=donated, pipeline=pipeline
+            )
         self.consts = [self._held(as_array(c)) for c in program.consts]
 
     def _here(self, array: Array) -> Array:
@@ -253,24 +267,33 @@ _programs: weakref.WeakKeyDictionary[ClosedJaxpr, dict[Any, Any]] = weakref.Weak
 
 
 def placed_program_of(
-    closed: ClosedJaxpr, donated: Sequence[bool], name: str, device: Device
+    closed: ClosedJaxpr,
+    donated: Sequence[bool],
+    name: str,
+    device: Device,
+    pipeline: PipelineSpec | None = None,
 ) -> PlacedProgram:
     """The program of a jaxpr for a device other than the host's CPU, compiled on first use."""
     cache = _programs.setdefault(closed, {})
-    key = (tuple(donated), device, config.jaxc_vulkan_chip)
+    key = (tuple(donated), device, config.jaxc_vulkan_chip, pipeline)
     found = cache.get(key)
     if found is None:
-        found = cache[key] = PlacedProgram(closed, donated, name, device)
+        found = cache[key] = PlacedProgram(closed, donated, name, device, pipeline)
     return found
 
 
-def program_of(closed: ClosedJaxpr, donated: Sequence[bool] = (), name: str = "main") -> Program:
+def program_of(
+    closed: ClosedJaxpr,
+    donated: Sequence[bool] = (),
+    name: str = "main",
+    pipeline: PipelineSpec | None = None,
+) -> Program:
     """The compiled program of a jaxpr for the host's CPU, compiled on first use."""
     cache = _programs.setdefault(closed, {})
-    key = (tuple(donated), config.jaxc_jit_target)
+    key = (tuple(donated), config.jaxc_jit_target, pipeline)
     found = cache.get(key)
     if found is None:
-        found = cache[key] = Program(closed, donated, name)
+        found = cache[key] = Program(closed, donated, name, pipeline)
     return found
 
 

@@ -27,6 +27,7 @@ from jaxc.transforms.placed import forget_operations, placement
 from jaxc.transforms.signature import Signature, debug_info
 from jaxc.transforms.staging import JaxprTrace, trace_to_jaxpr
 from jaxc.transforms.trace_key import axis_key, flags_key, version
+from jaxc_compiler.plugins import PipelineSpec, pipeline_spec
 
 # ---- tracing ----------------------------------------------------------------------------------
 
@@ -40,6 +41,7 @@ class Traced:
         "keep_unused",
         "name",
         "out_tree",
+        "pipeline",
         "program",
         "single",
         "used",
@@ -52,6 +54,7 @@ class Traced:
         name: str,
         donated: tuple[bool, ...],
         keep_unused: bool = False,
+        pipeline: PipelineSpec | None = None,
     ):
         self.closed = closed
         self.keep_unused = keep_unused
@@ -59,6 +62,7 @@ class Traced:
         self.out_tree = out_tree
         self.name = name
         self.donated = donated
+        self.pipeline = pipeline
         self.program: compiling.Program | None = None
         self.single = out_tree == _leaf_tree
 
@@ -69,13 +73,11 @@ class Traced:
             if not device.is_host:
                 return self._run_on(device, flat, committed)
             flat = [place(a, device, a.committed) if u else a for a, u in zip(flat, self._used())]
-        program = self.program
-        if program is None:
-            program = self.program = compiling.program_of(self.closed, self.donated, self.name)
+        program = self.program or self._compiled()
         return self._finish(program, program(flat), flat)
 
     def _run_on(self, device: Device, flat: Sequence[Array], committed: bool) -> Any:
-        program = compiling.placed_program_of(self.closed, self.donated, self.name, device)
+        program = self._placed(device)
         return self._finish(program, program.run(flat, committed), flat)
 
     def _finish(self, program: compiling.Program, outs: list[Array], flat: Sequence[Array]) -> Any:
@@ -114,9 +116,16 @@ class Traced:
     def program_on(self, device: Device) -> compiling.Program:
         """The program for a device, compiled on first use."""
         if not device.is_host:
-            return compiling.placed_program_of(self.closed, self.donated, self.name, device)
-        if self.program is None:
-            self.program = compiling.program_of(self.closed, self.donated, self.name)
+            return self._placed(device)
+        return self.program or self._compiled()
+
+    def _placed(self, device: Device) -> compiling.PlacedProgram:
+        return compiling.placed_program_of(
+            self.closed, self.donated, self.name, device, self.pipeline
+        )
+
+    def _compiled(self) -> compiling.Program:
+        self.program = compiling.program_of(self.closed, self.donated, self.name, self.pipeline)
         return self.program
 
     def direct(self) -> Callable[[Any], Any]:
@@ -190,6 +199,7 @@ class JitFunction:
         keep_unused: bool = False,
         name: str | None = None,
         device: Callable[[], Device] | None = None,
+        pipeline: PipelineSpec | None = None,
     ):
         functools.update_wrapper(self, fun)
         self._device = device  # where it runs, whatever its arguments; deprecated in JAX
@@ -197,6 +207,7 @@ class JitFunction:
         self._signature = signature
         self._inline = inline
         self._keep_unused = keep_unused
+        self._pipeline = pipeline
         self._name = name or getattr(fun, "__name__", type(fun).__name__)
         self._direct: dict[Any, Callable[[Any], Any]] = {}
         self._direct_version = -1
@@ -266,7 +277,7 @@ class JitFunction:
         fun = call.bind_statics(self._fun)
         closed, out_tree = trace_function(fun, in_tree, avals, info)
         donated = call.donated(in_tree)
-        return Traced(closed, out_tree, self._name, donated, self._keep_unused)
+        return Traced(closed, out_tree, self._name, donated, self._keep_unused, self._pipeline)
 
     # ---- ahead of time
 
@@ -327,6 +338,7 @@ def jit(
     out_shardings: Any = None,
     abstracted_axes: Any = None,
     compiler_options: Any = None,
+    pipeline: Any = None,
 ) -> Any:
     """Compile a function of arrays.
 
@@ -340,6 +352,9 @@ def jit(
       inline: when traced, insert the operations rather than one `jit` equation.
       device: where it runs, whatever its arguments (deprecated: `jax.device_put` them).
       backend: the same by the backend's name.
+      pipeline: passes of your own: a `jaxc.pipeline(...)`, a pipeline's text, or a pass or list of
+        passes that are to run after the simplification of the `lax` stage. Inside another jitted
+        function the outer one's holds.
 
     Returns:
       A function with the same signature.
@@ -355,12 +370,14 @@ def jit(
             jit, static_argnums=static_argnums, static_argnames=static_argnames,
             donate_argnums=donate_argnums, donate_argnames=donate_argnames,
             keep_unused=keep_unused, inline=inline, device=device, backend=backend,
+            pipeline=pipeline,
         )  # fmt: skip
     if not callable(fun):
         raise TypeError(f"Expected a callable value, got {fun!r}")
     signature = Signature(fun, static_argnums, static_argnames, donate_argnums, donate_argnames)
     where = _chosen_device(device, backend)
-    jitted = JitFunction(fun, signature, inline, keep_unused, device=where)
+    passes = None if pipeline is None else pipeline_spec(pipeline)
+    jitted = JitFunction(fun, signature, inline, keep_unused, device=where, pipeline=passes)
     _all_functions.add(jitted)
     return jitted
 
@@ -380,6 +397,29 @@ def _chosen_device(device: Any, backend: str | None) -> Callable[[], Device] | N
             f"can't specify both a device and a backend for jit, got {device=} and {backend=}"
         )
     return lambda: device if device is not None else devices.devices(backend)[0]
+
+
+def pipeline(text: str = "") -> PipelineSpec:
+    """A pipeline to put passes of your own into, for `jit(f, pipeline=...)`.
+
+    Args:
+      text: names of passes, stages or of a whole pipeline, separated by commas; empty for what the
+        target runs by itself. `jaxc opt --list-passes` shows the names.
+
+    Returns:
+      A pipeline with methods `before(name, *passes)`, `after(name, *passes)`, `without(name)`.
+
+    Example:
+      >>> import jaxc
+      >>> import jaxc.numpy as jnp
+      >>> def count_ops(module, target):
+      ...     print(str(module).count('"lax.'), "ops")
+      >>> f = jaxc.jit(lambda x: jnp.sin(x) + x, pipeline=jaxc.pipeline().before("fuse", count_ops))
+      >>> f(jnp.zeros(2))  # doctest: +SKIP
+      2 ops
+      Array([0., 0.], dtype=float32)
+    """
+    return PipelineSpec(text)
 
 
 def jnp_jit(

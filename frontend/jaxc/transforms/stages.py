@@ -187,7 +187,7 @@ class Lowered:
         traced, device = self._parent._traced, self._parent._device
         return stage_text(
             traced.closed, dialect or "lax",
-            name=traced.name, donated=traced.donated, device=device,
+            name=traced.name, donated=traced.donated, device=device, pipeline=traced.pipeline,
         )  # fmt: skip
 
     def report(self) -> Any:

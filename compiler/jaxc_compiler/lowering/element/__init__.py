@@ -12,4 +12,5 @@ from jaxc_compiler.lowering.element import (
     random,
     shape,
     unary,
+    user,
 )

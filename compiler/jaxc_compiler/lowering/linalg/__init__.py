@@ -1,5 +1,7 @@
 """The linalg lowering: `lax` ops to linalg, tensor and scf on whole arrays.
 
+    %1 = "lax.sin"(%x)   ->   %1 = linalg.generic ins(%x) outs(%0) { ^bb0(%a, %b): math.sin %a }
+
 Every op on a GPU; on a CPU what the cost model leaves to IREE (big contractions, convolutions).
 """
 
@@ -12,6 +14,7 @@ from jaxc_compiler.lowering.linalg import (
     contraction,
     control_flow,
     indexing,
+    mlir_kernel,
     reduction,
     shape,
     sorting,

@@ -34,6 +34,7 @@ FALLBACKS: list[Callable[..., Sequence[ir.Value] | None]] = []  # tried in order
 _AXIS = "it names an axis of vmap, which replaces it, or of a mesh of several devices"
 MISSING: dict[str, str] = {
     **dict.fromkeys(("psum", "pmax", "pmin", "ppermute", "all_gather", "axis_index"), _AXIS),
+    "mlir_kernel": "its text is of linalg, which XLA does not read",
     "custom_lin": "it only exists while a function with a custom rule is linearized",
 }
 _NAMED: set[str] = set()  # ops whose function wants to know which of several it lowers

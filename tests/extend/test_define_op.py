@@ -1,0 +1,233 @@
+"""`define_op`: every rule follows from the function or is stated, on the CPU and on Vulkan."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import jaxc
+import jaxc.numpy as jnp
+from jaxc import backend
+from jaxc.extend import define_op
+from jaxc_compiler.diagnostics import CompileError
+from jaxc_tools.testing import check, module_of, run_pass
+
+pytestmark = pytest.mark.compiler
+X = np.array([0.5, 1.0, -2.0], np.float32)
+Y = np.array([1.0, -1.0, 3.0], np.float32)
+
+
+def expected(x, y, limit):
+    return limit * np.tanh(x / limit) + y
+
+
+def made(element):
+    """An operation of a program, or with an element rule."""
+
+    @define_op("clip_and_add")
+    def clip_and_add(x, y, *, limit=1.0):
+        return limit * jnp.tanh(x / limit) + y
+
+    if element:
+        clip_and_add.def_element(
+            lambda s, x, y, *, limit: s.add(s.mul(s.tanh(s.div(x, limit)), limit), y)
+        )
+    return clip_and_add
+
+
+@pytest.fixture(params=[False, True], ids=["program", "element"])
+def op(request):
+    defined = made(request.param)
+    yield defined
+    defined.remove()
+
+
+@pytest.fixture
+def own():
+    """`define_op` whose operations are removed after the test."""
+    found = []
+
+    def define(*args, **kwargs):
+        def decorate(fun):
+            found[:] = [each for each in found if each.name != args[0]]
+            found.append(define_op(*args, **kwargs)(fun))
+            return found[-1]
+
+        return decorate
+
+    yield define
+    for each in found:
+        each.remove()
+
+
+def test_eager_jit_grad_and_vmap(op):
+    np.testing.assert_allclose(op(X, Y, limit=2.0), expected(X, Y, 2), rtol=1e-5)
+
+    @jaxc.jit
+    def program(x, y):
+        rows = jnp.stack([x, y])
+        return (
+            op(x, y, limit=2.0),
+            jaxc.grad(lambda x: op(x, y).sum())(x),
+            jaxc.vmap(op)(rows, rows),
+            jaxc.vmap(op, in_axes=(0, None))(rows, y),
+            jaxc.vmap(op, in_axes=(None, 1), out_axes=1)(x[0], rows),
+            jaxc.lax.fori_loop(0, 2, lambda i, c: op(c, y), x),
+        )
+
+    rows = np.stack([X, Y])
+    wanted = (
+        expected(X, Y, 2),
+        1 - np.tanh(X) ** 2,
+        expected(rows, rows, 1),
+        expected(rows, Y, 1),
+        expected(X[0], rows, 1),
+        expected(expected(X, Y, 1), Y, 1),
+    )
+    for got, want in zip(program(X, Y), wanted, strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-6)
+
+
+def test_on_vulkan(op, vulkan):
+    x, y = jaxc.device_put(X, vulkan), jaxc.device_put(Y, vulkan)
+    result = jaxc.jit(lambda x, y: op(x, y, limit=2.0) * 2)(x, y)
+    assert result.devices() == {vulkan}
+    np.testing.assert_allclose(np.asarray(result), expected(X, Y, 2) * 2, rtol=1e-5)
+    np.testing.assert_allclose(np.asarray(op(x, y)), expected(X, Y, 1), rtol=1e-5)
+
+
+def test_what_the_compiler_sees(op):
+    lowered = jaxc.jit(op).lower(X, Y)
+    assert str(jaxc.make_jaxpr(op)(X, Y)).count("clip_and_add[limit=1.0]") == 1
+    seen = "lax.clip_and_add_2to1" if op.stays else "lax.tanh"
+    check(lowered.as_text("lax"), f"// CHECK: {seen}")
+    check(lowered.as_text("stablehlo"), "// CHECK-NOT: lax.\n// CHECK: stablehlo.add")
+
+
+def test_a_pass_may_match_it(op):
+    from jaxc_compiler.rewriting import build, pattern
+
+    @pattern("lax.clip_and_add")
+    def to_sum(each):
+        return build("lax.add", *each.operands)
+
+    module = module_of(op, X, Y)
+    text = run_pass(to_sum, module)
+    check(text, "// CHECK-NOT: clip_and_add\n// CHECK: lax.add")
+    assert ("lax.tanh" in text) != op.stays
+
+
+def test_stated_rules(own):
+    calls = []
+
+    @own("twice")
+    def twice(x):
+        return x * 2
+
+    @twice.def_jvp
+    def twice_jvp(primals, tangents):
+        return twice(*primals), tangents[0] * 5
+
+    @twice.def_numpy
+    def twice_numpy(x):
+        calls.append("numpy")
+        return x + x
+
+    @twice.def_batch
+    def twice_batch(args, dims):
+        calls.append(dims)
+        return twice(args[0]), dims[0]
+
+    np.testing.assert_array_equal(twice(X), X * 2)
+    np.testing.assert_array_equal(jaxc.grad(lambda x: twice(x).sum())(X), np.full(3, 5.0))
+    np.testing.assert_array_equal(jaxc.vmap(twice, in_axes=1)(X[None]), X[:, None] * 2)
+    assert calls[0] == "numpy" and (1,) in calls
+
+
+def test_several_results(own):
+    @own("sum_and_difference", multiple_results=True)
+    def sum_and_difference(x, y):
+        return x + y, x - y
+
+    for run in (sum_and_difference, jaxc.jit(sum_and_difference), jaxc.vmap(sum_and_difference)):
+        got = run(X, Y)
+        assert isinstance(got, tuple)
+        np.testing.assert_array_equal(got[0], X + Y)
+        np.testing.assert_array_equal(got[1], X - Y)
+    gradient = jaxc.grad(lambda x: sum_and_difference(x, Y)[1].sum())(X)
+    np.testing.assert_array_equal(gradient, np.ones(3))
+
+
+def test_a_name_is_defined_once_or_replaced(own):
+    @own("shifted")
+    def first(x):
+        return x + 1
+
+    jitted = jaxc.jit(lambda x: first(x))
+    np.testing.assert_array_equal(jitted(X), X + 1)
+    with pytest.raises(ValueError, match="'shifted' is defined already: replace=True"):
+        define_op("shifted")(lambda x: x)
+
+    @own("shifted", replace=True)
+    def second(x, y):
+        return x + y
+
+    np.testing.assert_array_equal(jaxc.jit(second)(X, Y), X + Y)
+    second.def_element(lambda s, x, y: s.add(x, y))
+    np.testing.assert_array_equal(jaxc.jit(lambda x, y: second(x, y) * 2)(X, Y), (X + Y) * 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("sin", "'sin' is an op of jaxc's own"),
+        ("yield", "'yield' is an op of jaxc's own"),
+        ("scatter_mine", "an op of jaxc's own"),
+        ("my op", "is no name of an op"),
+        ("x_1to1", "is no name of an op"),
+        ("Upper", "is no name of an op"),
+    ],
+)
+def test_names_that_cannot_be(name, message):
+    with pytest.raises(ValueError, match=message):
+        define_op(name)(lambda x: x)
+
+
+def test_mistakes_in_calls(op):
+    with pytest.raises(TypeError, match="unexpected parameter 'limits'"):
+        op(X, Y, limits=2.0)
+    with pytest.raises(TypeError, match="'limit' must be hashable, got list"):
+        op(X, Y, limit=[1.0])
+    if op.stays:
+        with pytest.raises(TypeError, match=r"must be scalars or of the result's shape \(2, 3\)"):
+            jaxc.jit(op)(X, np.ones((2, 3), np.float32))
+
+
+def test_mistakes_in_rules(own):
+    @own("wrong_kernel")
+    def wrong_kernel(x):
+        return x + 1
+
+    wrong_kernel.def_numpy(lambda x: x.astype(np.float64))
+    with pytest.raises(TypeError, match=r"NumPy kernel of wrong_kernel must return f32\[3\], got "):
+        wrong_kernel(X)
+
+    wrong_kernel.def_element(lambda s, x: s.gt(x, 0.0))
+    with pytest.raises((CompileError, TypeError), match="must return float32, got bool"):
+        jaxc.jit(wrong_kernel)(X)
+    with pytest.raises(TypeError, match="parameters are named"):
+        define_op("anything")(lambda x, **params: x)
+
+
+def test_a_changed_operation_is_compiled_anew(own, tmp_path, monkeypatch):
+    kept = {}
+    monkeypatch.setattr(backend.disk_cache(), "get", kept.get)
+    monkeypatch.setattr(backend.disk_cache(), "put", kept.__setitem__)
+    for factor in (2, 3, 3):
+        path = tmp_path / "operation.py"
+        path.write_text(f"def scaled(x):\n    return x * {factor}\n")
+        namespace = {"__name__": "operation"}
+        exec(compile(path.read_text(), str(path), "exec"), namespace)
+        op = own("scaled", replace=True)(namespace["scaled"])
+        np.testing.assert_array_equal(jaxc.jit(lambda x, op=op: op(x))(X), X * factor)
+    assert len(kept) == 2
