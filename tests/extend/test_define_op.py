@@ -8,6 +8,7 @@ import pytest
 import jaxc
 import jaxc.numpy as jnp
 from jaxc import backend
+from jaxc.core.defined import DEFINED
 from jaxc.extend import define_op
 from jaxc_compiler.diagnostics import CompileError
 from jaxc_tools.testing import check, module_of, run_pass
@@ -177,6 +178,12 @@ def test_a_name_is_defined_once_or_replaced(own):
     np.testing.assert_array_equal(jaxc.jit(lambda x, y: second(x, y) * 2)(X, Y), (X + Y) * 2)
 
 
+def test_a_file_may_be_run_again():
+    for _ in range(2):
+        op = made(element=False)
+    op.remove()
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [
@@ -215,6 +222,12 @@ def test_mistakes_in_rules(own):
     wrong_kernel.def_element(lambda s, x: s.gt(x, 0.0))
     with pytest.raises((CompileError, TypeError), match="must return float32, got bool"):
         jaxc.jit(wrong_kernel)(X)
+    wrong_kernel.def_element(lambda s, x: s.tan_h(x))
+    with pytest.raises(TypeError, match="rule of wrong_kernel: 'tan_h' is no elementwise op"):
+        jaxc.jit(lambda x: wrong_kernel(x) * 2)(X)
+    own("two")(lambda x: (x, x))
+    with pytest.raises(TypeError, match=r"two must return one array \(or define_op\(..., multiple"):
+        jaxc.jit(lambda x: DEFINED["two"](x))(X)
     with pytest.raises(TypeError, match="parameters are named"):
         define_op("anything")(lambda x, **params: x)
 

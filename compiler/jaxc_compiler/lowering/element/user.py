@@ -64,7 +64,10 @@ def _rule(name: str) -> Callable[..., Any]:
         b: ScalarBuilder, operands: Any, index: tuple, out_aval: ShapedArray, **params: Any
     ) -> ir.Value:
         scalars = [_at(b, array, index) for array in operands]
-        result = user.RULES[name](Elements(b, index), *scalars, **params)
+        try:
+            result = user.RULES[name](Elements(b, index), *scalars, **params)
+        except (TypeError, ValueError, AttributeError) as error:
+            raise TypeError(f"the element rule of {name}: {error}") from error
         if not isinstance(result, Scalars):
             raise TypeError(f"the element rule of {name} must return a scalar, got {result!r}")
         if result.aval.dtype != out_aval.dtype:
