@@ -32,7 +32,7 @@ class Artifact:
     """A compiled module.
 
     Attributes:
-      vmfb: what the runtime loads; its function is `module.main`. For a plugin of XLA it is
+      vmfb: what the runtime loads. For a plugin of XLA it is
         StableHLO, or the plugin's own executable if the target names a topology.
       target: what it was compiled for.
       about: of an executable the plugin, the topology and the plugin's version text.
@@ -112,6 +112,15 @@ def _resolve(pipeline: PipelineSpec | None, target: Target) -> Pipeline | None:
     from jaxc_compiler import pipeline_text
 
     return pipeline_text.resolve(pipeline, target)
+
+
+def cpu_requirements(target: Target) -> tuple[str, tuple[str, ...]]:
+    """The machine and the CPU features without which a program does not run; none of a GPU's."""
+    from jaxc_compiler import iree_quick
+
+    if target.name != "cpu":
+        return "", ()
+    return targets.cpu_requirements(iree_quick.compiler(target.flags).device)
 
 
 def dump_stages(

@@ -10,7 +10,7 @@ import ctypes
 import io
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -131,12 +131,17 @@ def _session(flags: tuple[str, ...]) -> IreeSession:
     return IreeSession(flags)
 
 
-def compile_module(source: bytes | str, flags: tuple[str, ...]) -> bytes:
+def compile_module(
+    source: bytes | str,
+    flags: tuple[str, ...],
+    on_flow: Callable[[ir.Module], None] | None = None,
+) -> bytes:
     """The `.vmfb` of a module by IREE's whole pipeline.
 
     Args:
       source: MLIR bytecode or text in IREE's input dialects.
       flags: of the command line of `iree-compile`.
+      on_flow: called with the module when all of its work is in dispatches.
 
     Raises:
       CompileError: if it does not compile.
@@ -144,7 +149,12 @@ def compile_module(source: bytes | str, flags: tuple[str, ...]) -> bytes:
     compiler = session(flags)
     with compiler.lock:
         module = compiler.parse(source)
-        compiler.run_phases(module, None, None)
+        if on_flow is None:
+            compiler.run_phases(module, None, None)
+        else:
+            compiler.run_phases(module, None, "flow")
+            on_flow(module)
+            compiler.run_phases(module, "flow", None)
         return compiler.output(module)
 
 

@@ -87,6 +87,11 @@ class QuickCompiler:
         self._to_hal = _manager(_STREAM_TO_HAL, context)
         self._to_vm = _manager(_HAL_TO_VM, context)
 
+    @property
+    def device(self) -> str:
+        """IREE's description of what it compiles for, the features of a CPU included."""
+        return str(self._device)
+
     def compile(self, source: bytes | str) -> bytes:
         """The `.vmfb` of a module whose host code holds HOST_OPS only.
 

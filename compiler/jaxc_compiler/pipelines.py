@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 from jaxc_compiler import iree, iree_quick, mlir, stages
 from jaxc_compiler.diagnostics import CompileError, Diagnostic, from_mlir_error
@@ -43,6 +44,9 @@ class Instrument:
 
     def after_stage(self, stage: Stage, module: ir.Module) -> None:
         """Called when a stage's passes ran and what they left is legal there."""
+
+    def dispatches_formed(self, module: Any) -> None:
+        """Called when all work is in `flow.dispatch` ops: the module is IREE's, or still ours."""
 
 
 def merge_equal_ops(module: ir.Module, target: Target) -> None:
@@ -143,15 +147,23 @@ def run(
 
     For XLA's plugins it is StableHLO in the portable encoding, which they compile.
     """
-    code = lower(module, target, instruments, pipeline)
+    watching = tuple(instruments)
+    code = lower(module, target, watching, pipeline)
+
+    def on_flow(formed: Any) -> None:
+        for instrument in watching:
+            instrument.dispatches_formed(formed)
+
     with mlir.LOCK:
         stages.check(module, PIPELINES[target.backend][-1][0])  # a user's pipeline may end earlier
         if target.backend == "pjrt":
             return mlir.to_portable_stablehlo(module)
         kernels_only = target.name == "cpu" and _is_kernels_only(module)
+        if kernels_only and watching:
+            on_flow(module)
     if kernels_only:
         return iree_quick.compiler(target.flags).compile(code)
-    return iree.compile_module(code, target.flags)
+    return iree.compile_module(code, target.flags, on_flow if watching else None)
 
 
 def _is_kernels_only(module: ir.Module) -> bool:

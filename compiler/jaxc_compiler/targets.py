@@ -6,6 +6,7 @@ A target is written `name` or `name:chip`: `cpu`, `cpu:riscv64`, `cpu:arm64-appl
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 from dataclasses import dataclass, field
@@ -53,6 +54,29 @@ _CPU_CHIPS = {
     "riscv64": ("riscv64-linux-gnu", "generic-rv64", "+m,+a,+f,+d,+c", "lp64d"),
     "riscv64-v": ("riscv64-linux-gnu", "generic-rv64", "+m,+a,+f,+d,+c,+v", "lp64d"),
 }
+
+
+# What kernels may use of a CPU: LLVM's names of the features and Linux's, by the machine. A program
+# compiled for features that a CPU lacks would end the process there.
+_CPU_FEATURES = {
+    "x86_64": {
+        "sse3": "pni", "ssse3": "ssse3", "sse4.1": "sse4_1", "sse4.2": "sse4_2",
+        "popcnt": "popcnt", "avx": "avx", "avx2": "avx2", "fma": "fma", "f16c": "f16c",
+        "bmi": "bmi1", "bmi2": "bmi2", "lzcnt": "abm", "movbe": "movbe", "gfni": "gfni",
+        "avx512f": "avx512f", "avx512bw": "avx512bw", "avx512cd": "avx512cd",
+        "avx512dq": "avx512dq", "avx512vl": "avx512vl", "avx512ifma": "avx512ifma",
+        "avx512vbmi": "avx512vbmi", "avx512vbmi2": "avx512_vbmi2", "avx512vnni": "avx512_vnni",
+        "avx512bitalg": "avx512_bitalg", "avx512vpopcntdq": "avx512_vpopcntdq",
+        "avx512bf16": "avx512_bf16", "avx512fp16": "avx512_fp16", "avxvnni": "avx_vnni",
+        "avxifma": "avx_ifma", "avxvnniint8": "avx_vnni_int8", "amx-tile": "amx_tile",
+        "amx-int8": "amx_int8", "amx-bf16": "amx_bf16", "fma4": "fma4", "xop": "xop",
+    },
+    "aarch64": {
+        "neon": "asimd", "dotprod": "asimddp", "fullfp16": "asimdhp", "fp16fml": "asimdfhm",
+        "rdm": "asimdrdm", "lse": "atomics", "crc": "crc32", "jsconv": "jscvt", "complxnum": "fcma",
+        "i8mm": "i8mm", "bf16": "bf16", "sve": "sve", "sve2": "sve2", "sme": "sme",
+    },
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -173,6 +197,27 @@ def chips(name: str) -> tuple[str, ...]:
         return _TPU_TOPOLOGIES if name == "tpu" else ("xla_cpu",)
     gpu = _GPUS[name]
     return (*gpu.chips, *dict(gpu.stand_ins))
+
+
+def cpu_requirements(description: str) -> tuple[str, tuple[str, ...]]:
+    """The machine that a CPU program needs, and the features of its CPU, in Linux's words.
+
+    Args:
+      description: IREE's of the device it was compiled for.
+
+    >>> cpu_requirements('{cpu_features = "+avx,+fma,-fma,+x87", target_triple = "x86_64-elf"}')
+    ('x86_64', ('avx',))
+    """
+    triple, signed = (
+        re.search(rf'{name} = "([^"]*)"', description) for name in ("target_triple", "cpu_features")
+    )
+    arch = triple[1].partition("-")[0] if triple else ""
+    arch = "aarch64" if arch == "arm64" else arch
+    known = _CPU_FEATURES.get(arch, {})
+    used: dict[str, bool] = {}
+    for feature in signed[1].split(",") if signed else ():
+        used[feature[1:]] = feature.startswith("+")
+    return arch, tuple(known[name] for name, on in sorted(used.items()) if on and name in known)
 
 
 def _cpu(chip: str, portable: bool) -> Target:

@@ -8,7 +8,9 @@ rules are no longer needed) are inlined. Importing this module loads MLIR: only 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -39,6 +41,59 @@ CALLS = {
 }
 ERASED = {"stop_gradient"}  # says something to transformations only
 DONATED = "jaxc.donated"
+# The marks of an argument that is no argument but a weight: its name, and its value if inline.
+WEIGHT, WEIGHT_VALUE = "jaxc.weight", "jaxc.weight_value"
+
+
+# Constants of this size and more are weights of a shipped program: arrays beside the code.
+WEIGHT_BYTES = 1024
+
+
+@dataclass(frozen=True)
+class EntryPoint:
+    """A function of a module.
+
+    Attributes:
+      symbol: its name in the module.
+      jaxpr: what it computes.
+      donated: for each input, whether its buffer may be overwritten; empty if none may.
+    """
+
+    symbol: str
+    jaxpr: ClosedJaxpr
+    donated: tuple[bool, ...] = ()
+
+
+@dataclass
+class Weights:
+    """The large constants of a module, each once, whoever uses it.
+
+    Attributes:
+      inline: whether their values go into the module, or an archive beside it holds them.
+      arrays: by name.
+    """
+
+    inline: bool = True
+    arrays: dict[str, np.ndarray] = field(default_factory=dict)
+    _names: dict[Any, str] = field(default_factory=dict)
+
+    def marks(self, constant: Any) -> dict[str, ir.Attribute] | None:
+        """The attributes of the argument that stands for a constant; None for a small one."""
+        value = np.ascontiguousarray(constant)
+        whole_bytes = value.dtype.kind in "iuf" or value.dtype.name == "bfloat16"
+        if value.nbytes < WEIGHT_BYTES or not whole_bytes:
+            return None
+        digest = hashlib.sha256(value.view(np.uint8).data).digest()
+        key = (value.dtype, np.shape(constant), digest)
+        if key not in self._names:
+            self._names[key] = f"w{len(self._names)}"
+            self.arrays[self._names[key]] = value
+        name = self._names[key]
+        marks: dict[str, ir.Attribute] = {WEIGHT: ir.StringAttr.get(name)}
+        if self.inline:
+            signless = value.view(f"i{value.itemsize}") if value.dtype.kind == "u" else value
+            marks[WEIGHT_VALUE] = mlir.dense(signless)
+        return marks
 
 
 def lower_jaxpr(
@@ -56,32 +111,71 @@ def lower_jaxpr(
       embed_constants: write the constants into the module instead of taking them as arguments, as
         a program that is shipped alone needs.
     """
-    jaxpr = closed_jaxpr.jaxpr
-    hidden = [] if embed_constants else jaxpr.constvars
+    entry = EntryPoint("main", closed_jaxpr, tuple(donated))
+    return _lower([entry], name, lambda value: None if embed_constants else {})
+
+
+def lower_entry_points(
+    entry_points: Sequence[EntryPoint], weights: Weights, name: str = "module"
+) -> ir.Module:
+    """A module of several functions that stands alone: their constants are in it or are weights.
+
+    Args:
+      entry_points: its functions.
+      weights: collects the large constants.
+      name: the module's name.
+    """
+    return _lower(entry_points, name, weights.marks)
+
+
+def _lower(
+    entry_points: Sequence[EntryPoint],
+    name: str,
+    marks_of: Callable[[Any], dict[str, ir.Attribute] | None],
+) -> ir.Module:
+    """`marks_of` gives the marks of the argument a constant becomes; None: it is written inline."""
     with mlir.LOCK, mlir.CONTEXT, ir.Location.unknown():
         lax.load()
         module = ir.Module.create()
         module.operation.attributes["sym_name"] = ir.StringAttr.get(name)
-        types = [mlir.tensor_type(var.aval) for var in [*hidden, *jaxpr.invars]]
-        block = _function(module, types, jaxpr, len(hidden), donated)
-        lowering = _Lowering(block)
-        constants = map(lowering.constant, closed_jaxpr.consts) if embed_constants else ()
-        results = lowering.run(jaxpr, [*constants, *block.arguments])
-        mlir.create("func.return", [], results, ip=ir.InsertionPoint(block))
+        for entry in entry_points:
+            _lower_function(module, entry, [marks_of(value) for value in entry.jaxpr.consts])
     return module
 
 
+def _lower_function(
+    module: ir.Module, entry: EntryPoint, constants: list[dict[str, ir.Attribute] | None]
+) -> None:
+    jaxpr = entry.jaxpr.jaxpr
+    hidden = [var for var, marks in zip(jaxpr.constvars, constants) if marks is not None]
+    flags = entry.donated or (False,) * len(jaxpr.invars)
+    marks = [marks for marks in constants if marks is not None]
+    marks += [{DONATED: ir.UnitAttr.get()} if flag else {} for flag in flags]
+    types = [mlir.tensor_type(var.aval) for var in [*hidden, *jaxpr.invars]]
+    block = _function(module, entry.symbol, types, marks, jaxpr)
+    lowering = _Lowering(block)
+    arguments = iter(block.arguments)
+    values = [
+        lowering.constant(value) if marks is None else next(arguments)
+        for value, marks in zip(entry.jaxpr.consts, constants)
+    ]
+    results = lowering.run(jaxpr, [*values, *arguments])
+    mlir.create("func.return", [], results, ip=ir.InsertionPoint(block))
+
+
 def _function(
-    module: ir.Module, types: list[ir.Type], jaxpr: Jaxpr, constants: int, donated: Sequence[bool]
+    module: ir.Module,
+    symbol: str,
+    types: list[ir.Type],
+    marks: list[dict[str, ir.Attribute]],
+    jaxpr: Jaxpr,
 ) -> ir.Block:
-    """An empty `func.func @main`, its donated arguments marked; returns its entry block."""
-    flags = [False] * constants + (list(donated) or [False] * len(jaxpr.invars))
-    marks = [ir.DictAttr.get({DONATED: ir.UnitAttr.get()} if flag else {}) for flag in flags]
+    """An empty `func.func` with marked arguments; returns its entry block."""
     results = [mlir.tensor_type(var.aval) for var in jaxpr.outvars]
     attributes = {
-        "sym_name": ir.StringAttr.get("main"),
+        "sym_name": ir.StringAttr.get(symbol),
         "function_type": ir.TypeAttr.get(ir.FunctionType.get(types, results)),
-        "arg_attrs": ir.ArrayAttr.get(marks),
+        "arg_attrs": ir.ArrayAttr.get([ir.DictAttr.get(mark) for mark in marks]),
     }
     where = ir.InsertionPoint(module.body)
     function = mlir.create("func.func", [], [], attributes, regions=1, ip=where)

@@ -8,20 +8,25 @@ The compile cache (`jaxc_runtime.cache`) is imported by whoever compiles, not he
 >>> predict(images)  # doctest: +SKIP
 """
 
-from jaxc_runtime.artifact import ArraySpec, Metadata, Program, load, pack, unpack
+from jaxc_runtime.artifact import ArraySpec, CompiledProgram, Metadata, Signature, pack, unpack
 from jaxc_runtime.device import Device
 from jaxc_runtime.errors import ArtifactError, DeviceError, ExecutionError
 from jaxc_runtime.executable import Executable
+from jaxc_runtime.program import DeviceArray, Function, Program, load
 
 __all__ = [
     "ArraySpec",
     "ArtifactError",
+    "CompiledProgram",
     "Device",
+    "DeviceArray",
     "DeviceError",
     "Executable",
     "ExecutionError",
+    "Function",
     "Metadata",
     "Program",
+    "Signature",
     "load",
     "pack",
     "unpack",

@@ -63,6 +63,9 @@ _ELEMENT_TYPES: dict[np.dtype, HalElementType] = {
     }.items()
 }
 
+_BY_NAME = {dtype.name: dtype for dtype in _ELEMENT_TYPES}
+_SIGNLESS, _UNSIGNED = 0x10, 0x12  # the first byte of the element types of integers
+
 # NumPy's buffer protocol and DLPack do not know the dtypes of ml_dtypes: those cross as integers.
 _CARRIERS: dict[np.dtype, np.dtype] = {
     dtype: np.dtype(f"u{dtype.itemsize}") for dtype in _ELEMENT_TYPES if dtype.kind == "V"
@@ -79,6 +82,29 @@ def element_type(dtype: np.dtype) -> HalElementType:
     if found is None:
         raise TypeError(f"arrays of dtype {dtype} cannot be passed to a compiled program")
     return found
+
+
+def is_dtype(name: str) -> bool:
+    """Whether arrays of the dtype of this name can be passed to a compiled program.
+
+    >>> is_dtype("bfloat16"), is_dtype("object")
+    (True, False)
+    """
+    return name in _BY_NAME
+
+
+def dtype_named(name: str) -> np.dtype:
+    """The dtype of a name for which `is_dtype` is true."""
+    return _BY_NAME[name]
+
+
+def holds(buffer: HalBufferView, shape: tuple[int, ...], dtype: np.dtype) -> bool:
+    """Whether a buffer is an array of this shape and dtype; integers may have any signedness."""
+    found: Any = (element_type(dtype), buffer.element_type)
+    wanted, got = map(int, found)
+    integers = all(_SIGNLESS <= kind >> 24 <= _UNSIGNED for kind in (wanted, got))
+    same = wanted == got or (integers and wanted & 0xFF == got & 0xFF)
+    return same and tuple(buffer.shape) == shape
 
 
 def empty_aligned(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
@@ -110,7 +136,7 @@ def to_device(array: np.ndarray, device: Device | None = None) -> HalBufferView:
     dtype = array.dtype
     kind = element_type(dtype)
     if not array.flags.c_contiguous:
-        array = _aligned_copy(array)
+        array = aligned_copy(array)
     if dtype in _CARRIERS:
         array = array.view(_CARRIERS[dtype])
     if not device.is_host:
@@ -121,7 +147,7 @@ def to_device(array: np.ndarray, device: Device | None = None) -> HalBufferView:
         if shared is not None:
             return shared
         if nbytes >= NATIVE_COPY_BELOW_BYTES:
-            shared = _share(_aligned_copy(array), device, kind)
+            shared = _share(aligned_copy(array), device, kind)
             assert shared is not None, "a fresh aligned array can always be shared"
             return shared
     return _copied(array, device, kind, _HOST_MEMORY, _HOST_USAGE)
@@ -160,7 +186,8 @@ def _staged(
     return np.array(np.ndarray(shape, dtype, mapping))
 
 
-def _aligned_copy(array: np.ndarray) -> np.ndarray:
+def aligned_copy(array: np.ndarray) -> np.ndarray:
+    """A copy that `to_device` shares."""
     copy = empty_aligned(array.shape, array.dtype)
     copy[...] = array
     return copy

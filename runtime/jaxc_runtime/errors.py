@@ -23,6 +23,6 @@ def readable(error: Exception) -> str:
     match = _STATUS.search(text)
     if match is None:
         return text.splitlines()[0] if text else type(error).__name__
-    details = text[match.end() :].split("\n[", 1)[0].split("; ")
+    details = text[match.end() :].split("\n", 1)[0].rstrip(": ").split("; ")
     details = [part.strip() for part in details if not part.lstrip().startswith("while ")]
     return ": ".join(filter(None, [match[1], "; ".join(filter(None, details))]))

@@ -2,18 +2,22 @@
 
 Owns the mapping between nested tuples, lists, dicts, named tuples and None, and a flat list of
 leaves. It replaces pickled tree definitions: a file from anywhere can be loaded without running
-its code. Imports nothing of ours; custom pytree classes cannot be described, because the machine
-that loads the program does not have them.
+its code. Custom pytree classes cannot be described, because the machine that loads the program does
+not have them. Imports the errors and records.
 
 A leaf is its number; `{"tuple": [0, {"dict": [["w", 1]]}]}` describes `(x, {"w": y})`.
 """
 
 from __future__ import annotations
 
+import keyword
 from collections import namedtuple
 from typing import Any
 
 from jaxc_runtime.errors import ArtifactError
+from jaxc_runtime.records import shortened
+
+_DEEPEST = 100
 
 
 def encode(nested: Any) -> Any:
@@ -38,6 +42,63 @@ def encode(nested: Any) -> Any:
         f"a deployed program cannot take or return a {type(nested).__name__}: "
         "use tuples, lists, named tuples, None, and dicts with str or int keys"
     )
+
+
+def check(structure: Any, leaves: int, path: str) -> None:
+    """Make sure that a description from a file is one, with each of its leaves in it once.
+
+    Args:
+        structure: parsed JSON.
+        leaves: how many leaves there must be.
+        path: what the messages call it.
+
+    Raises:
+        ArtifactError: a malformed description, or leaves left out, repeated or out of range.
+
+    >>> check({"tuple": [0, 0]}, 2, "arguments")
+    Traceback (most recent call last):
+      ...
+    jaxc_runtime.errors.ArtifactError: arguments: expected each of 2 leaves once, got [0, 0]
+    """
+    found: list[int] = []
+    _check(structure, found, path, 0)
+    if sorted(found) != list(range(leaves)):
+        shown = found if len(found) <= 8 else f"{len(found)} leaves"
+        raise ArtifactError(f"{path}: expected each of {leaves} leaves once, got {shown}")
+
+
+def _check(structure: Any, found: list[int], path: str, depth: int) -> None:
+    if depth > _DEEPEST:
+        raise ArtifactError(f"{path}: nested more than {_DEEPEST} deep")
+    if structure is None:
+        return
+    if type(structure) is int:
+        found.append(structure)
+        return
+    for child in _checked_children(structure, path):
+        _check(child, found, path, depth + 1)
+
+
+def _checked_children(structure: Any, path: str) -> list[Any]:
+    kind, content = _node(structure)
+    if type(content) is not list:
+        raise ArtifactError(f"{path}: expected the children of a {kind} as a list")
+    if kind == "dict":
+        pairs = all(type(item) is list and len(item) == 2 for item in content)
+        keys = [item[0] for item in content] if pairs else [None]
+        if not all(type(key) in (str, int) for key in keys) or len(set(keys)) != len(keys):
+            raise ArtifactError(f"{path}: expected distinct text or integer keys of a dict")
+        return [child for _, child in content]
+    if kind != "namedtuple":
+        return content
+    name, fields, children = content if len(content) == 3 else (None, None, None)
+    if type(fields) is not list or type(children) is not list or len(fields) != len(children):
+        raise ArtifactError(f"{path}: expected name, fields and children of a namedtuple")
+    names = [name, *fields]
+    valid = all(type(n) is str and n.isidentifier() and not keyword.iskeyword(n) for n in names)
+    if not valid or len(set(fields)) != len(fields) or any(n.startswith("_") for n in fields):
+        raise ArtifactError(f"{path}: these cannot be the fields of a namedtuple")
+    return children
 
 
 def flatten(structure: Any, value: Any, path: str = "") -> list[tuple[str, Any]]:
@@ -110,4 +171,4 @@ def _node(structure: Any) -> tuple[str, Any]:
         ((kind, content),) = structure.items()
         if kind in ("tuple", "list", "dict", "namedtuple"):
             return kind, content
-    raise ArtifactError(f"not a description of nested values: {structure!r}")
+    raise ArtifactError(f"not a description of nested values: {shortened(structure)}")

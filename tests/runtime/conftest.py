@@ -48,6 +48,19 @@ def double(compile_mlir) -> bytes:
 
 
 @pytest.fixture(scope="session")
+def sum_and_product_of_weights(compile_mlir) -> bytes:
+    """`sum_and_product` with 1 from the archive `model` added to y: f(x, y - 1) is the same."""
+    kind = "tensor<1000xf32>"
+    return compile_mlir(
+        f'util.global private @w = #flow.parameter.named<"model"::"w0"> : {kind}'
+        f" func.func @main(%x: {kind}, %y: {kind}) -> ({kind}, {kind}) {{"
+        f" %w = util.global.load @w : {kind} %z = arith.addf %y, %w : {kind}"
+        f" %0 = arith.addf %x, %z : {kind} %1 = arith.mulf %x, %z : {kind}"
+        f" return %0, %1 : {kind}, {kind} }}"
+    )
+
+
+@pytest.fixture(scope="session")
 def sum_and_product(compile_mlir) -> bytes:
     """f(x, y) = x + y, x * y on a thousand floats."""
     kind = "tensor<1000xf32>"

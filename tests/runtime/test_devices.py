@@ -425,8 +425,10 @@ def test_an_artifact_for_another_chip_is_refused(tmp_path):
     path = tmp_path / "f.vmfb"
     compile_function(lambda x: x * 2, [x], path, here)
     assert jaxc_runtime.load(path)(np.ones(3, np.float32)).tolist() == [2, 2, 2]
-    with pytest.raises(ArtifactError, match=f"made for {here}, cannot run on local-sync"):
+    with pytest.raises(ArtifactError, match=f"{here}: not for driver local-sync"):
         jaxc_runtime.load(path, "local-sync")
     compile_function(lambda x: x * 2, [x], path, "vulkan:rdna3")
-    with pytest.raises(ArtifactError, match=f"made for vulkan:rdna3, the device is {here}"):
+    with pytest.raises(
+        ArtifactError, match=r"vulkan:rdna3: made for the chip rdna3, the device is \w+"
+    ):
         jaxc_runtime.load(path)

@@ -12,9 +12,8 @@ import jaxc
 import jaxc.numpy as jnp
 import jaxc_runtime
 from jaxc import lax, stablehlo
-from jaxc_compiler import targets
 from jaxc_compiler.diagnostics import CompileError
-from jaxc_tools.stablehlo import compile_stablehlo
+from jaxc_tools.compile import compile_references
 
 pytestmark = pytest.mark.compiler
 X = np.random.default_rng(0).normal(size=(4, 4)).astype(np.float32)
@@ -213,12 +212,11 @@ OUTSIDE = jaxc.jit(
 def test_compiled_module_clamps_and_saturates(tmp_path):
     i = np.array([0, 99, -7, 2], np.int32)
     text = OUTSIDE.lower(X, i).as_text("stablehlo")
-    compiled = compile_stablehlo(text, targets.get("cpu", portable=True))
-    assert [str(s) for s in compiled.inputs] == ["float32[4,4]", "int32[4]"]
-    run = jaxc_runtime.executable.load(compiled.artifact.vmfb)
-    buffers = [jaxc_runtime.buffer.to_device(a) for a in (X, i)]
-    for got, wanted, spec in zip(run(buffers), OUTSIDE(X, i), compiled.outputs, strict=True):
-        got = jaxc_runtime.buffer.to_numpy(got, spec.shape, spec.numpy_dtype)
+    source, output = tmp_path / "outside.mlir", tmp_path / "outside.vmfb"
+    source.write_text(text)
+    metadata = compile_references([str(source)], [], str(output), ["cpu"])
+    assert [str(s) for s in metadata.functions[0].inputs] == ["float32[4,4]", "int32[4]"]
+    for got, wanted in zip(jaxc_runtime.load(output)(X, i), OUTSIDE(X, i), strict=True):
         np.testing.assert_array_equal(got, np.asarray(wanted))
 
 

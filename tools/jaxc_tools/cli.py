@@ -17,8 +17,8 @@ USAGE_ERROR = 2
 
 # A module of `jaxc_tools.commands` each, in the order `--help` lists them.
 COMMANDS = (
-    "run", "dump", "why", "explore", "profile", "compile", "opt", "new-pass", "bench", "devices",
-    "cache",
+    "run", "dump", "why", "explore", "profile", "compile", "inspect", "opt", "new-pass", "bench",
+    "devices", "cache",
 )  # fmt: skip
 
 app = typer.Typer(

@@ -1,25 +1,70 @@
-"""`jaxc compile` and `compile_function`: a Python function becomes one file that runs alone."""
+"""`jaxc compile` and `compile_function`: Python functions become one file that runs alone."""
 
 from __future__ import annotations
 
 import importlib.metadata
+import keyword
 import os
+import re
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import jaxc
 from jaxc import tree_util
-from jaxc.lowering import lower_jaxpr
+from jaxc.core.jaxpr import ClosedJaxpr
+from jaxc.lowering import EntryPoint, Weights, lower_entry_points, lower_jaxpr
 from jaxc.physical import physicalize
+from jaxc.stablehlo import Program as StablehloProgram
 from jaxc_compiler import driver, targets
 from jaxc_compiler.diagnostics import CompileError
-from jaxc_runtime import ArraySpec, Metadata, artifact, structure
+from jaxc_runtime import ArraySpec, CompiledProgram, Metadata, Signature, archive, artifact
+from jaxc_runtime import structure as structures
 from jaxc_tools.errors import UsageError
+from jaxc_tools.function_reports import FunctionReports
 from jaxc_tools.loading import load_function, user_error
 from jaxc_tools.specs import ArgSpec, parse_args
+from jaxc_tools.stablehlo import is_stablehlo, read_file
 
 _VERSIONS = ("jaxc", "iree-base-compiler", "torch-mlir")
+INLINE, FILE = "inline", "file"
+
+
+@dataclass(frozen=True)
+class Request:
+    """A function to compile.
+
+    Attributes:
+        function: of arrays, jitted or not, or a StableHLO program. What it closes over becomes
+            part of the program.
+        arguments: its positional arguments, or `ArgSpec`s and other things with a shape and a
+            dtype in their place. Only shapes and dtypes are used.
+        donate: the arguments whose memory it may overwrite.
+    """
+
+    function: Any
+    arguments: Sequence[Any]
+    donate: Sequence[int] = ()
+
+    @property
+    def name(self) -> str:
+        found = self.function
+        return found.name if self.is_foreign else getattr(found, "__name__", "function")
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether it is StableHLO: its types are as the module says, whatever JAX's defaults."""
+        return isinstance(self.function, StablehloProgram)
+
+    def traced(self) -> tuple[ClosedJaxpr, Any]:
+        """Its jaxpr, and the shapes of its results nested as they are."""
+        if not self.is_foreign:
+            return trace(self.function, self.arguments)
+        closed = self.function.closed
+        shapes = tuple(jaxc.ShapeDtypeStruct(a.shape, a.dtype) for a in closed.out_avals)
+        return closed, shapes[0] if len(shapes) == 1 else shapes
 
 
 def trace(fn: Callable[..., Any], arguments: Sequence[Any]) -> tuple[Any, Any]:
@@ -37,44 +82,132 @@ def compile_function(
     arguments: Sequence[Any],
     path: str | os.PathLike,
     target: str = "cpu",
+    *,
+    donate: Sequence[int] = (),
+    weights: str = INLINE,
 ) -> Metadata:
-    """Compile a function and write it, with its constants and its signature, as one file.
+    """`compile_functions` of one function for one target.
+
+    >>> import jaxc.numpy as jnp, jaxc_runtime, tempfile  # doctest: +SKIP
+    >>> compile_function(jnp.sin, [ArgSpec((3,), np.dtype("f4"))], "sin.vmfb")  # doctest: +SKIP
+    """
+    return compile_functions([Request(fn, arguments, donate)], path, [target], weights=weights)
+
+
+def compile_functions(
+    requests: Sequence[Request],
+    path: str | os.PathLike,
+    target_names: Sequence[str] = ("cpu",),
+    *,
+    weights: str = INLINE,
+) -> Metadata:
+    """Compile functions and write them, with their constants and signatures, as one file.
 
     Args:
-        fn: a function of arrays, jitted or not. What it closes over becomes part of the program.
-        arguments: its positional arguments, or `ArgSpec`s and other things with a shape and a
-            dtype in their place. Only shapes and dtypes are used.
+        requests: the functions; they share their constants. A call of the loaded program runs the
+            first.
         path: where the `.vmfb` goes.
-        target: `name` or `name:chip` of `jaxc_compiler.targets`: this machine's CPU if not given,
-            `cpu:generic` for any.
+        target_names: `name` or `name:chip` of `jaxc_compiler.targets`: `cpu` is this machine's,
+            `cpu:generic` any of its kind. The file holds a program for each.
+        weights: `inline` in the program, or `file` for a parameter archive beside it, of the same
+            name with the suffix `.irpa`, for all targets.
 
     Returns:
         The metadata in the file; `jaxc_runtime.load(path)` gives the callable.
 
     Raises:
         TypeError: an argument or result that is no array, or a container a file cannot describe.
-
-    >>> import jaxc.numpy as jnp, jaxc_runtime, tempfile  # doctest: +SKIP
-    >>> compile_function(jnp.sin, [ArgSpec((3,), np.dtype("f4"))], "sin.vmfb")  # doctest: +SKIP
+        ValueError: an unknown target, or a donated argument that there is not.
+        CompileError: naming the user's line.
     """
-    arguments = tuple(arguments)
-    closed, out_shapes = trace(fn, arguments)
-    closed = physicalize(closed)
-    name = getattr(fn, "__name__", "function")
-    compile_for = targets.get(target, portable=True)
-    compiled = driver.compile(lower_jaxpr(closed, name, embed_constants=True), compile_for)
-    metadata = Metadata(
-        name=name,
-        target=str(compile_for),
-        driver=compile_for.driver,
-        inputs=_array_specs(closed.in_avals),
-        outputs=_array_specs(closed.out_avals),
-        in_structure=_structure(arguments),
-        out_structure=_structure(out_shapes),
-        versions={p: importlib.metadata.version(p) for p in _VERSIONS} | compiled.about,
-    )
-    Path(path).write_bytes(artifact.pack(compiled.vmfb, metadata))
-    return metadata
+    wanted = [targets.get(name, portable=True) for name in target_names]
+    collected = Weights(inline=weights == INLINE)
+    foreign = any(request.is_foreign for request in requests)
+    with jaxc.enable_x64(True) if foreign else nullcontext():
+        entries, signatures = _trace_all(requests)
+        made = [_compile_for(target, entries, collected) for target in wanted]
+    programs, compiled = [program for program, _ in made], [about for _, about in made]
+    kept = None
+    if weights == FILE and collected.arrays:
+        kept = archive.write(Path(path).with_suffix(".irpa"), collected.arrays)
+    versions = {package: importlib.metadata.version(package) for package in _VERSIONS}
+    metadata = Metadata(tuple(signatures), tuple(compiled), versions, kept)
+    Path(path).write_bytes(artifact.pack(programs, metadata))
+    return artifact.placed(programs, metadata)
+
+
+def _compile_for(
+    target: targets.Target, entries: list[EntryPoint], weights: Weights
+) -> tuple[bytes, CompiledProgram]:
+    if target.backend == "pjrt":
+        return _compile_for_plugin(target, entries)
+    seen = FunctionReports()
+    module = lower_entry_points(entries, weights)
+    compiled = driver.compile(module, target, instruments=[seen])
+    arch, features = driver.cpu_requirements(target)
+    reports = {entry.symbol: seen.of(entry.symbol) for entry in entries}
+    return compiled.vmfb, CompiledProgram(str(target), target.driver, arch, features, reports)
+
+
+def _compile_for_plugin(
+    target: targets.Target, entries: list[EntryPoint]
+) -> tuple[bytes, CompiledProgram]:
+    """XLA's plugins compile one function, with its constants in it."""
+    if len(entries) > 1:
+        raise ValueError(f"a program for {target} holds one function, not {len(entries)}")
+    module = lower_jaxpr(entries[0].jaxpr, embed_constants=True)
+    compiled = driver.compile(module, target)
+    return compiled.vmfb, CompiledProgram(str(target), target.driver, about=compiled.about)
+
+
+def _trace_all(requests: Sequence[Request]) -> tuple[list[EntryPoint], list[Signature]]:
+    entries: list[EntryPoint] = []
+    signatures: list[Signature] = []
+    for request in requests:
+        if any(request.name == other.name for other in signatures):
+            raise ValueError(f"two functions are called {request.name!r}")
+        arguments = tuple(request.arguments)
+        closed, out_shapes = request.traced()
+        closed = physicalize(closed)
+        symbol = _symbol(request.name, [other.symbol for other in signatures])
+        donated = _donated_leaves(request, closed)
+        entries.append(EntryPoint(symbol, closed, donated))
+        signatures.append(Signature(
+            name=request.name,
+            symbol=symbol,
+            inputs=_array_specs(closed.in_avals),
+            outputs=_array_specs(closed.out_avals),
+            in_structure=_structure(arguments),
+            out_structure=_structure(out_shapes),
+            donated=tuple(n for n, is_donated in enumerate(donated) if is_donated),
+        ))  # fmt: skip
+    return entries, signatures
+
+
+def _donated_leaves(request: Request, closed: ClosedJaxpr) -> tuple[bool, ...]:
+    """For each input whether it is donated. One that is returned as it is cannot be."""
+    count = len(request.arguments)
+    for number in request.donate:
+        if not 0 <= number < count:
+            raise ValueError(f"{request.name} has {count} arguments, no {number} to donate")
+    flags = [
+        number in request.donate
+        for number, argument in enumerate(request.arguments)
+        for _ in tree_util.tree_leaves(argument, is_leaf=_is_spec)
+    ]
+    returned = {id(var) for var in closed.jaxpr.outvars}
+    variables = closed.jaxpr.invars
+    return tuple(flag and id(var) not in returned for flag, var in zip(flags, variables))
+
+
+def _symbol(name: str, taken: Sequence[str]) -> str:
+    """A C identifier for a function; `kernel_...` are the dispatches'."""
+    symbol = re.sub(r"[^A-Za-z0-9_]+", "_", name).strip("_") or "function"
+    if symbol[0].isdigit() or symbol.startswith("kernel_") or keyword.iskeyword(symbol):
+        symbol = f"f_{symbol}"
+    while symbol in taken:
+        symbol += "_"
+    return symbol
 
 
 def target_named(spec: str) -> targets.Target:
@@ -87,7 +220,7 @@ def target_named(spec: str) -> targets.Target:
 
 def _structure(nested: Any) -> Any:
     leaves, treedef = tree_util.tree_flatten(nested, is_leaf=_is_spec)
-    return structure.encode(tree_util.tree_unflatten(treedef, range(len(leaves))))
+    return structures.encode(tree_util.tree_unflatten(treedef, range(len(leaves))))
 
 
 def _array_specs(avals: Sequence[Any]) -> tuple[ArraySpec, ...]:
@@ -104,28 +237,71 @@ def _shape_of(value: Any) -> Any:
     return value
 
 
-def compile_reference(source: str, arguments: str, output: str, target: str) -> Metadata:
-    """`compile_function` for what a user typed.
+# -- what a user typed -----------------------------------------------------------------------------
+
+
+def compile_references(
+    sources: Sequence[str],
+    arguments: Sequence[str],
+    output: str,
+    target_names: Sequence[str],
+    donate: Sequence[str] = (),
+    weights: str = INLINE,
+) -> Metadata:
+    """`compile_functions` for what a user typed.
 
     Args:
-        source: `file.py:function`.
-        arguments: shapes of its arguments (see `specs.parse_args`).
+        sources: `file.py:function` of each.
+        arguments: for each function the shapes of its arguments (see `specs.parse_args`).
         output: the file to write.
-        target: a target's `name` or `name:chip`.
+        target_names: a target's `name` or `name:chip`, of each target.
+        donate: for each function the numbers of its donated arguments, as `0,2`.
+        weights: `inline` or `file`.
 
     Raises:
         UsageError: unknown names, wrong shapes, unreadable or unwritable files.
     """
-    function = load_function(source)
+    if weights not in (INLINE, FILE):
+        raise UsageError(f"unknown --weights {weights!r}: {INLINE} or {FILE}")
+    typed = zip(
+        sources, _one_each("--args", arguments, sources), _one_each("--donate", donate, sources)
+    )
+    for name in target_names:
+        target_named(name)
+    requests = [_request(*words) for words in typed]
+    try:
+        return compile_functions(requests, output, target_names, weights=weights)
+    except OSError as error:
+        raise UsageError(f"cannot write {error.filename or output}: {error.strerror}") from None
+    except (CompileError, NotImplementedError, TypeError, ValueError) as error:
+        raise UsageError(f"{', '.join(sources)}: {' '.join(str(error).split())}") from None
+
+
+def _one_each(option: str, given: Sequence[str], sources: Sequence[str]) -> Sequence[str]:
+    if given and len(given) != len(sources):
+        raise UsageError(f"{len(sources)} functions and {len(given)} {option}: give one for each")
+    return given or [""] * len(sources)
+
+
+def _request(source: str, arguments: str, donate: str) -> Request:
     specs = parse_args(arguments)
-    target_named(target)
+    if not re.fullmatch(r"\s*(\d+\s*(,\s*\d+\s*)*)?", donate):
+        raise UsageError(f"--donate {donate!r}: expected numbers of arguments like 0,2")
+    if is_stablehlo(source):
+        return _foreign_request(source, specs, donate)
+    function = load_function(source)
     try:
         trace(function, specs)
     except Exception as error:  # whatever the user's function raises is one line for the user
         raise user_error(error, source.rpartition(":")[0]) from None
-    try:
-        return compile_function(function, specs, output, target)
-    except OSError as error:
-        raise UsageError(f"cannot write {output}: {error.strerror}") from None
-    except (CompileError, NotImplementedError, TypeError) as error:
-        raise UsageError(f"{source}: {' '.join(str(error).split())}") from None
+    return Request(function, specs, [int(number) for number in re.findall(r"\d+", donate)])
+
+
+def _foreign_request(source: str, specs: Sequence[Any], donate: str) -> Request:
+    """StableHLO says itself what it takes and donates."""
+    if specs or donate.strip():
+        raise UsageError(f"{source} says what its arguments are: leave out --args and --donate")
+    program = read_file(source)
+    arguments = [ArgSpec(tuple(aval.shape), aval.dtype) for aval in program.closed.in_avals]
+    donated = [number for number, is_donated in enumerate(program.donated) if is_donated]
+    return Request(program, arguments, donated)

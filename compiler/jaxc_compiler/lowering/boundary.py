@@ -5,6 +5,11 @@
       %0 = flow.tensor.bitcast %k : tensor<4x2xi32> -> tensor<4xi64>
       util.optimization_barrier %k : ...
 
+A large constant of a shipped program arrives as an argument marked `jaxc.weight`. It becomes a
+global of the module, with its value or as a parameter that an archive beside the program holds:
+
+    util.global private @weight.w0 = #flow.parameter.named<"model"::"w0"> : tensor<784x128xf32>
+
 IREE updates an argument in place, donated or not, if nothing else uses it. So every argument gets a
 second use, a barrier that costs nothing, except a donated one, which is marked consumed. Imports
 `mlir` only.
@@ -19,18 +24,60 @@ from jaxc_compiler.mlir import ir
 
 CAST = "builtin.unrealized_conversion_cast"
 DONATED = "jaxc.donated"
+WEIGHT, WEIGHT_VALUE = "jaxc.weight", "jaxc.weight_value"
+PARAMETER_SCOPE = "model"
 
 
 def lower_boundary(module: ir.Module, target: Any = None) -> None:
-    """Give `main` storage types, resolve the casts to them, and protect its arguments."""
+    """Give functions storage types, resolve the casts to them, and protect its arguments."""
     del target
     for op in module.body.operations:
         function = op.operation
         if function.name == "func.func":
             block = function.regions[0].blocks[0]
+            _lower_weights(module, function, block)
             _lower_arguments(function, block)
             _resolve_casts(block)
             _lower_results(function, block)
+
+
+def _lower_weights(module: ir.Module, function: ir.Operation, block: ir.Block) -> None:
+    """Replace the arguments that stand for weights, the first ones, by loads of globals."""
+    if "arg_attrs" not in function.attributes:
+        return
+    marks = [ir.DictAttr(mark) for mark in ir.ArrayAttr(function.attributes["arg_attrs"])]
+    weights = [mark for mark in marks if WEIGHT in mark]
+    for mark in weights:
+        argument = block.arguments[0]
+        storage = mlir.storage_type(argument.type)
+        symbol = _weight_global(module, mark, storage)
+        argument.set_type(storage)
+        reference = {"global": ir.FlatSymbolRefAttr.get(symbol)}
+        load = mlir.create("util.global.load", [storage], [], reference, ip=_after_arguments(block))
+        argument.replace_all_uses_with(load.result)
+        block.erase_argument(0)
+    function.attributes["arg_attrs"] = ir.ArrayAttr.get(marks[len(weights) :])
+
+
+def _weight_global(module: ir.Module, mark: ir.DictAttr, storage: ir.Type) -> str:
+    """The symbol of a weight's global, which is made where the first function asks for it."""
+    name = ir.StringAttr(mark[WEIGHT]).value
+    symbol = f"weight.{name}"
+    for op in module.body.operations:
+        attributes = op.operation.attributes
+        if op.operation.name == "util.global" and attributes["sym_name"].value == symbol:
+            return symbol
+    parameter = f'#flow.parameter.named<"{PARAMETER_SCOPE}"::"{name}"> : {storage}'
+    attributes = {
+        "sym_name": ir.StringAttr.get(symbol),
+        "sym_visibility": ir.StringAttr.get("private"),
+        "type": ir.TypeAttr.get(storage),
+        "initial_value": mark[WEIGHT_VALUE]
+        if WEIGHT_VALUE in mark
+        else ir.Attribute.parse(parameter),
+    }
+    mlir.create("util.global", [], [], attributes, ip=ir.InsertionPoint.at_block_begin(module.body))
+    return symbol
 
 
 def _lower_arguments(function: ir.Operation, block: ir.Block) -> None:

@@ -23,6 +23,7 @@ from jaxc_compiler.mlir import ir
 from jaxc_compiler.opset.op import OPS
 
 DONATED = "jaxc.donated"
+WEIGHT = "jaxc.weight"
 _EAGER = frozenset({"reduction", "contraction", "cumulative", "sorting"})
 UPDATES = frozenset({
     "dynamic_update_slice", "scatter", "scatter-add", "scatter-mul", "scatter-min", "scatter-max",
@@ -87,8 +88,8 @@ def mark_in_place(module: ir.Module, target: object = None) -> None:
                 _mark_function(op.operation)
 
 
-def updates(module: ir.Module) -> list[Update]:
-    """Every update of a module with the decision that was made on it.
+def updates(module: ir.Module | ir.Operation) -> list[Update]:
+    """Every update of a module, or of one function, with the decision that was made on it.
 
     Example:
       for update in updates(module):
@@ -106,9 +107,25 @@ def updates(module: ir.Module) -> list[Update]:
             found.append(Update(name, str(op.operation.location), reason))
         return ir.WalkResult.ADVANCE
 
-    with mlir.LOCK, module.context:
+    with mlir.LOCK, module.operation.context:
         module.operation.walk(visit, ir.WalkOrder.PRE_ORDER)
     return found
+
+
+def reused_arguments(function: ir.Operation) -> list[int]:
+    """The arguments of a marked function, weights not counted, whose memory a result takes."""
+    attributes = function.attributes
+    marks = list(attributes["arg_attrs"]) if "arg_attrs" in attributes else []
+    weights = sum(WEIGHT in mark for mark in marks)
+    found = set()
+    for op in function.regions[0].blocks[0].operations:
+        if not kernel.is_fused(op.operation):
+            continue
+        for operand in mlir.from_attr(op.operation.attributes[kernel.IN_PLACE]):
+            value = op.operation.operands[operand] if operand >= 0 else None
+            if value is not None and isinstance(value.owner, ir.Block):
+                found.add(ir.BlockArgument(value).arg_number - weights)
+    return sorted(found)
 
 
 def _mark_function(function: ir.Operation) -> None:
@@ -116,9 +133,12 @@ def _mark_function(function: ir.Operation) -> None:
     body = _Body(block)
     attributes = function.attributes
     marks = list(attributes["arg_attrs"]) if "arg_attrs" in attributes else []
+    weights = sum(WEIGHT in mark for mark in marks)  # the first arguments, which users do not count
     for number, argument in enumerate(block.arguments):
-        if not (number < len(marks) and DONATED in marks[number]):
-            body.why_not[argument] = f"argument {number} is not donated"
+        if number < weights:
+            body.why_not[argument] = "its operand is a constant"
+        elif not (number < len(marks) and DONATED in marks[number]):
+            body.why_not[argument] = f"argument {number - weights} is not donated"
     for number, op in enumerate(body.ops):
         if kernel.is_fused(op):
             _mark_kernel(op, number, body)

@@ -1,4 +1,4 @@
-"""`jaxc compile`: a function becomes one file that runs alone."""
+"""`jaxc compile`: functions become one file that runs alone."""
 
 from __future__ import annotations
 
@@ -6,23 +6,36 @@ from typing import Annotated
 
 import typer
 
-from jaxc_tools.commands.options import Arguments, Target
-
 
 def command(
-    source: Annotated[str, typer.Argument(help="file.py:function, or StableHLO: model.mlir")],
+    sources: Annotated[
+        list[str], typer.Argument(help="file.py:function, one or several, or StableHLO: model.mlir")
+    ],
     output: Annotated[str, typer.Option("-o", "--output", help="The file to write.")],
-    arguments: Arguments = "",
-    target: Target = "cpu",
+    arguments: Annotated[
+        list[str] | None,
+        typer.Option("--args", help='Shapes of its arguments: "f32[8,3], i32[]"; one a function.'),
+    ] = None,
+    target: Annotated[
+        list[str] | None,
+        typer.Option(help="cpu, cuda:sm_89, vulkan:llvmpipe, ...; several make one file for all."),
+    ] = None,
+    donate: Annotated[
+        list[str] | None,
+        typer.Option(help="Arguments that may be overwritten: 0,2; one a function."),
+    ] = None,
+    weights: Annotated[
+        str, typer.Option(help="inline, or file: in a parameter archive beside the output.")
+    ] = "inline",
 ) -> None:
-    """Compile a function, and all it closes over, to one file that runs alone."""
-    from jaxc_tools import stablehlo
+    """Compile functions, and all they close over, to one file that runs alone."""
+    from jaxc_tools.compile import compile_references
 
-    if stablehlo.is_stablehlo(source):
-        metadata = stablehlo.compile_file(source, output, target)
-    else:
-        from jaxc_tools.compile import compile_reference
-
-        metadata = compile_reference(source, arguments, output, target)
-    inputs, outputs = (", ".join(map(str, specs)) for specs in (metadata.inputs, metadata.outputs))
-    print(f"{output}: {metadata.name}({inputs}) -> ({outputs}) for {metadata.target}")
+    metadata = compile_references(
+        sources, arguments or [], output, target or ["cpu"], donate or [], weights
+    )
+    targets = ", ".join(entry.target for entry in metadata.programs)
+    for signature in metadata.functions:
+        print(f"{output}: {signature} for {targets}")
+    if metadata.weights is not None:
+        print(f"{metadata.weights.file}: weights, {metadata.weights.size} bytes")
