@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from jaxc_compiler.diagnostics import CompileError, Diagnostic, from_mlir_error
-from jaxc_compiler.mlir import ir
+from jaxc_compiler.mlir import UNKNOWN, ir
 from jaxc_compiler.plugins import name_of
 
 
@@ -26,7 +26,7 @@ def run_guarded(run_pass: Callable, module: ir.Module, target: Any, stage: str) 
     """
     before = _signatures(module)
     try:
-        with _careful_erase():
+        with _careful():
             run_pass(module, target)
     except CompileError as error:
         raise _named(run_pass, error, stage) from None
@@ -91,23 +91,73 @@ def _error(stage: str, message: str) -> CompileError:
     return CompileError(stage, [Diagnostic("error", message)])
 
 
-_ERASE = ir.Operation.__mro__[1].erase
+# -- erasing with care -----------------------------------------------------------------------------
+
+# The bindings keep no count of the Python objects that stand for an op: one that was erased through
+# another object reads freed memory. So while a pass of the user's runs, `erase` takes an op out of
+# the module and frees it when the pass is over; and what MLIR would not look at is refused.
+_OPERATION = ir.Operation.__mro__[1]
 
 
-def _erase(op: Any) -> None:
-    operation = op.operation
-    for result in operation.results:
+# What the operands of erased ops are replaced by, one value of each type. They stay for good: an
+# erased op lives as long as the last Python object for it, a traceback's included.
+_STAND_INS: dict[ir.Type, ir.Operation] = {}
+
+
+def _drop_operands(op: ir.Operation) -> None:
+    for number, value in enumerate(op.operands):
+        if value.type not in _STAND_INS:
+            made = ir.Operation.create("jaxc.erased", [value.type], [], loc=UNKNOWN, ip=False)
+            _STAND_INS[value.type] = made
+        op.operands[number] = _STAND_INS[value.type].results[0]
+    for region in op.regions:
+        for block in region.blocks:
+            for inner in block.operations:
+                _drop_operands(inner.operation)
+
+
+def _refuse_if_used(op: ir.Operation, what: str) -> None:
+    if not _is_in_module(op):
+        raise ValueError(f"{op.name} cannot be {what}: it is in no module any more, or is one")
+    for result in op.results:
         if any(True for _ in result.uses):
-            raise ValueError(f"{operation.name} is erased, but its results are used")
-    _ERASE(op)
+            raise ValueError(f"{op.name} is {what}, but its results are used")
+
+
+def _is_in_module(op: ir.Operation) -> bool:
+    try:
+        return op.parent is not None
+    except ValueError:  # the bindings' word for an op that they took out
+        return False
 
 
 @contextmanager
-def _careful_erase() -> Iterator[None]:
-    """`op.erase()` of an op in use raises; MLIR would leave its users with what is gone."""
-    owner = ir.Operation.__mro__[1]
-    owner.erase = _erase
+def _careful() -> Iterator[None]:
+    """`erase` and its like look for uses, and free nothing before the end."""
+    erase, detach = _OPERATION.erase, _OPERATION.detach_from_parent
+    erase_argument = ir.Block.erase_argument
+    erased: list[ir.Operation] = []
+
+    def careful_erase(op: Any) -> None:
+        _refuse_if_used(op.operation, "erased")
+        _drop_operands(op.operation)
+        detach(op.operation)
+        erased.append(op.operation)
+
+    def careful_detach(op: Any) -> Any:
+        _refuse_if_used(op.operation, "detached")
+        return detach(op)
+
+    def careful_erase_argument(block: ir.Block, number: int) -> None:
+        if any(True for _ in block.arguments[number].uses):
+            raise ValueError(f"argument {number} of a block is erased, but it is used")
+        erase_argument(block, number)
+
+    _OPERATION.erase, _OPERATION.detach_from_parent = careful_erase, careful_detach
+    ir.Block.erase_argument = careful_erase_argument
     try:
         yield
     finally:
-        owner.erase = _ERASE
+        _OPERATION.erase, _OPERATION.detach_from_parent = erase, detach
+        ir.Block.erase_argument = erase_argument
+        erased.clear()

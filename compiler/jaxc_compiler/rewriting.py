@@ -16,6 +16,7 @@ the dialects; knows no pass.
 
 from __future__ import annotations
 
+import difflib
 import functools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -87,12 +88,14 @@ def apply_patterns(module: ir.Module, *patterns: Pattern) -> None:
     """Apply patterns, operands before their users, until none matches; erase what dies by it.
 
     Raises:
+      ValueError: for a pattern of a `lax` op that does not exist: it would never match.
       CompileError: at the op that is still rewritten after MOST_SWEEPS sweeps, or is replaced by a
         value of another type.
     """
     by_root: dict[str, list[Pattern]] = {}
     for each in patterns:
         for root in each.roots:
+            _check_name(root)
             by_root.setdefault(root, []).append(each)
     for _ in range(MOST_SWEEPS):
         if _sweep(module.body, by_root) is None:
@@ -108,7 +111,7 @@ def _sweep(block: ir.Block, by_root: dict[str, list[Pattern]]) -> tuple[str, ir.
     """Try every op once; returns the last pattern that matched and where."""
     matched = None
     for op in [op.operation for op in block.operations]:
-        if not _exists(op):
+        if matched is not None and not _exists(op):
             continue
         for region in op.regions:
             for inner in region.blocks:
@@ -134,10 +137,10 @@ def _rewrite(each: Pattern, op: ir.Operation) -> bool:
 
 
 def _exists(op: ir.Operation) -> bool:
-    """Whether an op was not erased (the bindings raise for one that was)."""
+    """Whether an op was not erased: it has no parent then, or the bindings raise."""
     try:
-        return bool(op.name)
-    except RuntimeError:
+        return op.parent is not None
+    except (RuntimeError, ValueError):
         return False
 
 
@@ -164,7 +167,12 @@ def ops(inside: Any, *names: str) -> Iterator[ir.Operation]:
     Args:
       inside: a module, an op (its regions are walked) or a block.
       names: only ops of these names; all if none is given.
+
+    Raises:
+      ValueError: for the name of a `lax` op that does not exist.
     """
+    for name in names:
+        _check_name(name)
     for block in _blocks(inside):
         for op in [op.operation for op in block.operations]:
             if not _exists(op):
@@ -188,10 +196,23 @@ def name_of(op: ir.Operation) -> str:
 
 def producer(value: ir.Value, name: str = "") -> ir.Operation | None:
     """The op that makes a value; None for a block's argument and for an op of another name."""
+    if name:
+        _check_name(name)
     if isinstance(value.owner, ir.Block):
         return None
     op = value.owner.operation
     return op if not name or name_of(op) == name else None
+
+
+_NO_ENTRY = frozenset({"lax.constant", "lax.yield", "lax.branch"})
+
+
+def _check_name(name: str) -> None:
+    """A misspelt name would match nothing, and nobody would know."""
+    if not name.startswith("lax.") or name in _NO_ENTRY or lax.book_name(name) in OPS:
+        return
+    close = difflib.get_close_matches(name, [lax.mlir_name(known) for known in OPS], n=1)
+    raise ValueError(f"no op {name!r}" + (f"; did you mean {close[0]!r}?" if close else ""))
 
 
 def error(op: ir.Operation, message: str) -> Exception:
@@ -228,9 +249,10 @@ def build(name: str, *operands: ir.Value, **params: Any) -> Any:
     Raises:
       TypeError, ValueError: for operands and parameters that the op rejects, and missing ones.
     """
+    _check_name(name)
     book_name = lax.book_name(name)
-    if book_name not in OPS:
-        raise ValueError(f"build: no op {name!r}")
+    if not name.startswith("lax.") or name in _NO_ENTRY:
+        raise ValueError(f"build: makes ops of the book, lax.add and so on, got {name!r}")
     params = dict.fromkeys(OPTIONAL & set(OPS[book_name].params)) | params
     if missing := sorted(set(OPS[book_name].params) - set(params) - lax.IMPLIED_PARAMS):
         raise TypeError(f"build: {name} needs the parameter {missing[0]!r}")

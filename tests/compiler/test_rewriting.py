@@ -157,6 +157,40 @@ def misspells(module, target):
             build("lax.sine", op.operands[0])
 
 
+@pattern("lax.sine")
+def never_matches(op):
+    return None
+
+
+@pattern("lax.sin")
+def looks_for_nothing(op):
+    return producer(op.operands[0], "lax.tranpose")
+
+
+def erases_the_module(module, target):
+    module.operation.erase()
+
+
+def erases_an_argument(module, target):
+    for op in ops(module, "func.func"):
+        op.regions[0].blocks[0].erase_argument(0)
+
+
+def detaches(module, target):
+    for op in ops(module, "lax.sin"):
+        op.detach_from_parent()
+
+
+def erases_all_it_can(module, target):
+    found = list(ops(module))
+    for op in [*found, *reversed(found)]:
+        try:
+            op.erase()
+        except ValueError:
+            continue
+    assert all(op.name for op in found), "what is erased can still be looked at"
+
+
 @pattern("lax.sin")
 def forgets_a_parameter(op):
     return build("lax.reduce_sum", op.operands[0])
@@ -179,7 +213,13 @@ HERE = r"test_rewriting\.py:\d+:\d+: error: pass "
         (changes_a_type, r"left invalid IR: lax.sin: results must be"),
         (removes_the_end, "left invalid IR"),
         (removes_main, 'removes_main: "main" was .*, now it is gone'),
-        (misspells, "ValueError: build: no op 'lax.sine'"),
+        (misspells, "ValueError: no op 'lax.sine'; did you mean 'lax.sin'"),
+        (never_matches, "ValueError: no op 'lax.sine'"),
+        (looks_for_nothing, "ValueError: no op 'lax.tranpose'; did you mean 'lax.transpose'"),
+        (erases_the_module, HERE + ".* builtin.module cannot be erased"),
+        (erases_an_argument, HERE + ".* argument 0 of a block is erased, but it is used"),
+        (detaches, HERE + ".* lax.sin is detached, but its results are used"),
+        (erases_all_it_can, '"main" was .*, now it is gone'),
         (forgets_a_parameter, "TypeError: build: lax.reduce_sum needs the parameter 'axes'"),
     ],
 )

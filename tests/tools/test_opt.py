@@ -114,6 +114,37 @@ def test_mistakes_in_ir_have_a_position(opt, old, new, where):
     )
 
 
+_MUTATIONS = """
+import random, re, sys
+from jaxc_compiler import pipeline_text, pipelines, targets
+from jaxc_compiler.dialects import kernel
+from jaxc_tools.sources import lower_function
+cpu = targets.get("cpu")
+text = lower_function("program.py:f", "f32[3], f32[3]").operation.get_asm()
+words = ["0", "-1", "9" * 30, "lax.yield_1to0", "lax.scan_1to1", "tensor<?xf32>", "tensor<*xf32>",
+         "!lax.key", "%0", "({", "})", "()", "index", "kernel.fused_1to1", "lax.scan_99999to3"]
+choose, parsed = random.Random(1), 0
+for _ in range(300):
+    places = [m.span() for m in re.finditer(r"[\\w.%!<>]+|[(){},:=]", text)]
+    start, end = choose.choice(places)
+    other = choose.choice([*words, "", text[slice(*choose.choice(places))]])
+    try:
+        module = kernel.parse(text[:start] + other + text[end:])
+        parsed += 1
+        pipeline = choose.choice(["cpu", "lax,kernel", "fold_shape_ops", "mlir(canonicalize)"])
+        pipelines.run_passes(module, cpu, pipeline_text.parse(pipeline, cpu))
+    except Exception:
+        pass
+print(parsed > 5)
+"""
+
+
+def test_altered_ir_never_ends_the_process(here):
+    command = [sys.executable, "-c", _MUTATIONS]
+    done = subprocess.run(command, capture_output=True, text=True, env=dict(os.environ))
+    assert (done.returncode, done.stdout) == (0, "True\n"), done.stderr
+
+
 def test_expected_diagnostics(opt):
     write("stops_here", "raise error(op, 'no negations')")
     wrong = NEGATIONS.replace("(tensor<3xf32>) -> tensor<3xf32>\n  return", "(i1) -> i1\n return")
