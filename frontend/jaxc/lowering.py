@@ -24,6 +24,7 @@ from jaxc.transforms.api import make_jaxpr
 from jaxc.transforms.stages import ShapeDtypeStruct
 from jaxc_compiler import mlir
 from jaxc_compiler.dialects import definition, lax
+from jaxc_compiler.marks import DONATED, WEIGHT, WEIGHT_VALUE
 from jaxc_compiler.mlir import ir
 
 # Calls that run their jaxpr and nothing else, and the parameter that holds it.
@@ -40,9 +41,6 @@ CALLS = {
     "custom_vjp_call_jaxpr": "fun_jaxpr",
 }
 ERASED = {"stop_gradient"}  # says something to transformations only
-DONATED = "jaxc.donated"
-# The marks of an argument that is no argument but a weight: its name, and its value if inline.
-WEIGHT, WEIGHT_VALUE = "jaxc.weight", "jaxc.weight_value"
 
 
 # Constants of this size and more are weights of a shipped program: arrays beside the code.

@@ -179,7 +179,13 @@ class Function:
 
 
 class Program:
-    """A loaded file: its functions as attributes and by name; a call runs the first."""
+    """A loaded file: its functions as attributes and by name; a call runs the first.
+
+    Attributes:
+        metadata: what the file says.
+        target: what the program in use was compiled for.
+        functions: by name; `program["target"]` finds a function that an attribute hides.
+    """
 
     def __init__(self, functions: Mapping[str, Function], metadata: Metadata, compiled_for: str):
         self.metadata = metadata
@@ -223,6 +229,9 @@ def load(path: str | os.PathLike, driver: str | None = None) -> Program:
     Raises:
         ArtifactError: not a program, cut off, damaged, or none of its programs is for this machine.
         OSError: the path cannot be read.
+
+    >>> predict = load("model.vmfb")  # doctest: +SKIP
+    >>> predict(images)  # doctest: +SKIP
     """
     return load_packed(Path(path).read_bytes(), path, driver)
 

@@ -272,6 +272,21 @@ def test_command_line(tmp_path, capsys):
         assert error.count("\n") == 1
 
 
+def test_a_plugin_of_xla_gets_a_program_of_one_function(tmp_path, x, capsys):
+    path = tmp_path / "model.vmfb"
+    targets = ["pjrt:xla_cpu", "cpu"]
+    with pytest.raises(ValueError, match="pjrt:xla_cpu holds one function, not 2"):
+        compile_functions(REQUESTS[:2], path, targets)
+    compile_functions(REQUESTS[:1], path, targets)
+    program = jaxc_runtime.load(path)
+    assert program.target == "cpu:host"
+    assert program(x)["y"].shape == (N, 3)
+    with pytest.raises(ArtifactError, match="pjrt:xla_cpu: device driver"):
+        jaxc_runtime.load(path, program.metadata.programs[0].driver)
+    assert cli.main(["inspect", str(path)]) == 0
+    assert "program 0: pjrt:xla_cpu" in capsys.readouterr().out
+
+
 def test_names_become_symbols(tmp_path):
     def kernel_0(x):
         return x + 1
@@ -287,3 +302,26 @@ def test_names_become_symbols(tmp_path):
     assert [program[f.__name__]([0.0] * 3)[0] for f in functions] == [1, 2, 3]
     with pytest.raises(ValueError, match="two functions are called 'kernel_0'"):
         compile_functions([Request(kernel_0, [spec])] * 2, path)
+
+
+def constants(x):
+    """Tables in the kernel and weights, of every kind that is passed another way."""
+    small = [
+        np.array([1j, 2, 3], np.complex64),
+        np.array([True, False, True]),
+        np.arange(3, dtype="u1"),
+    ]
+    large = [np.resize(array, 1200) for array in small]
+    return [x[0] * jnp.asarray(array) for array in (*small, *large)], jnp.asarray(large[1])
+
+
+def test_constants_of_every_kind(tmp_path):
+    path = tmp_path / "constants.vmfb"
+    for weights in ("inline", "file"):
+        compile_functions([Request(constants, [ArgSpec((1,), F32)])], path, weights=weights)
+        results, booleans = jaxc_runtime.load(path)([2.0])
+        wanted, _ = constants(jnp.full(1, 2.0))
+        for got, expected in zip(results, wanted, strict=True):
+            assert got.dtype == expected.dtype
+            np.testing.assert_array_equal(got, np.asarray(expected))
+        np.testing.assert_array_equal(booleans, np.resize([True, False, True], 1200))

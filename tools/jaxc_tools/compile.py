@@ -107,10 +107,9 @@ def compile_functions(
         requests: the functions; they share their constants. A call of the loaded program runs the
             first.
         path: where the `.vmfb` goes.
-        target_names: `name` or `name:chip` of `jaxc_compiler.targets`: `cpu` is this machine's,
-            `cpu:generic` any of its kind. The file holds a program for each.
-        weights: `inline` in the program, or `file` for a parameter archive beside it, of the same
-            name with the suffix `.irpa`, for all targets.
+        target_names: of `jaxc_compiler.targets`; the file holds a program for each.
+        weights: `inline` in each program, or `file` for one parameter archive beside it, of the
+            same name with the suffix `.irpa`.
 
     Returns:
         The metadata in the file; `jaxc_runtime.load(path)` gives the callable.
@@ -125,13 +124,13 @@ def compile_functions(
     foreign = any(request.is_foreign for request in requests)
     with jaxc.enable_x64(True) if foreign else nullcontext():
         entries, signatures = _trace_all(requests)
-        made = [_compile_for(target, entries, collected) for target in wanted]
-    programs, compiled = [program for program, _ in made], [about for _, about in made]
+        compiled = [_compile_for(target, entries, collected) for target in wanted]
+    programs = [program for program, _ in compiled]
     kept = None
     if weights == FILE and collected.arrays:
         kept = archive.write(Path(path).with_suffix(".irpa"), collected.arrays)
     versions = {package: importlib.metadata.version(package) for package in _VERSIONS}
-    metadata = Metadata(tuple(signatures), tuple(compiled), versions, kept)
+    metadata = Metadata(tuple(signatures), tuple(about for _, about in compiled), versions, kept)
     Path(path).write_bytes(artifact.pack(programs, metadata))
     return artifact.placed(programs, metadata)
 

@@ -12,7 +12,7 @@ global of the module, with its value or as a parameter that an archive beside th
 
 IREE updates an argument in place, donated or not, if nothing else uses it. So every argument gets a
 second use, a barrier that costs nothing, except a donated one, which is marked consumed. Imports
-`mlir` only.
+`mlir` and the marks only.
 """
 
 from __future__ import annotations
@@ -20,11 +20,10 @@ from __future__ import annotations
 from typing import Any
 
 from jaxc_compiler import mlir
+from jaxc_compiler.marks import DONATED, WEIGHT, WEIGHT_VALUE
 from jaxc_compiler.mlir import ir
 
 CAST = "builtin.unrealized_conversion_cast"
-DONATED = "jaxc.donated"
-WEIGHT, WEIGHT_VALUE = "jaxc.weight", "jaxc.weight_value"
 PARAMETER_SCOPE = "model"
 
 

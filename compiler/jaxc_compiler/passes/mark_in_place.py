@@ -19,11 +19,10 @@ from pathlib import PurePath
 from jaxc_compiler import mlir
 from jaxc_compiler.diagnostics import parse_diagnostic
 from jaxc_compiler.dialects import kernel, lax
+from jaxc_compiler.marks import DONATED, WEIGHT
 from jaxc_compiler.mlir import ir
 from jaxc_compiler.opset.op import OPS
 
-DONATED = "jaxc.donated"
-WEIGHT = "jaxc.weight"
 _EAGER = frozenset({"reduction", "contraction", "cumulative", "sorting"})
 UPDATES = frozenset({
     "dynamic_update_slice", "scatter", "scatter-add", "scatter-mul", "scatter-min", "scatter-max",

@@ -7,14 +7,18 @@ until something needs it in memory. Must not import the op lowerings: they impor
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from jaxc_compiler import cost, mlir
 from jaxc_compiler.diagnostics import error_at
 from jaxc_compiler.dialects import kernel as kernel_dialect
 from jaxc_compiler.dialects import lax
+from jaxc_compiler.lowering.element.base import Complex
 from jaxc_compiler.lowering.element.values import (
     ELEMENT,
     POINTWISE,
@@ -286,15 +290,17 @@ def constant_array(k: Kernel, op: ir.Operation, aval: Any) -> Any:
             return Splat(aval, 0)
         return Splat(aval, first) if aval.shape else Scalars(aval, k.b.constant(first, aval.dtype))
     flat = value.reshape(-1)
-    name = f"{flat.dtype}:{flat.tobytes().hex()}"
+    return Computed(aval, lambda b, i: _from_table(b, flat, linearize(b, i, aval.shape)), ())
 
-    def element(b: Any, index: tuple) -> Any:
-        position = linearize(b, index, aval.shape)
-        if flat.dtype.kind == "b":
-            return b.ints(8).ne(b.table(name, flat.astype("int8"))(position), 0)
-        return b.table(name, flat)(position)
 
-    return Computed(aval, element, ())
+def _from_table(b: Any, values: np.ndarray, position: Any) -> Any:
+    kind = values.dtype.kind
+    if kind == "c":
+        return Complex(*(_from_table(b, part, position) for part in (values.real, values.imag)))
+    name = f"{values.dtype}:{hashlib.sha256(values.tobytes()).hexdigest()}"
+    if kind == "b":
+        return b.ints(8).ne(b.table(name, values.astype("int8"))(position), 0)
+    return b.table(name, values)(position)
 
 
 def _reshape(k: Kernel, array: Any, aval: Any) -> Any:
