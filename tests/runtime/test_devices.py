@@ -240,6 +240,11 @@ def test_every_call_means_the_same_eagerly(device, fetches, name):
     assert_same(name, got, want)
 
 
+def test_debug_nans(ones):
+    with jax.debug_nans(True), pytest.raises(FloatingPointError, match="encountered in log"):
+        jax.lax.log(ones - 2)
+
+
 def test_random_keys(device):
     def draw(key):
         first, second = jax.random.split(key)

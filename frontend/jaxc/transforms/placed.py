@@ -11,9 +11,11 @@ from typing import Any
 
 from jaxc.core import devices
 from jaxc.core.array import Array, as_array
+from jaxc.core.config import config
 from jaxc.core.devices import Device
 from jaxc.core.jaxpr import ClosedJaxpr
 from jaxc.core.placed import PlacedArray, place
+from jaxc.core.primitive import check_nans
 from jaxc.core.trace import eval_context, off_host
 from jaxc.transforms import compiling
 from jaxc.transforms.staging import trace_to_jaxpr
@@ -63,6 +65,7 @@ def run_operation(primitive: Any, args: tuple[Any, ...], params: dict[str, Any])
 
     Raises:
       ValueError: operands committed to different devices.
+      FloatingPointError: a result holds a NaN (`jax_debug_nans`).
     """
     binary = len(args) == 2 and primitive.op.kind == "elementwise"
     device, committed = placement(
@@ -76,6 +79,8 @@ def run_operation(primitive: Any, args: tuple[Any, ...], params: dict[str, Any])
     closed, name = _operation(primitive, tuple([a.aval for a in arrays]), params)
     program = compiling.placed_program_of(closed, (), name, device)
     outs = program.run(arrays, committed)
+    if config.jax_debug_nans:
+        check_nans(name, outs)
     return outs if primitive.multiple_results else outs[0]
 
 
