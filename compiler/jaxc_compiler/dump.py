@@ -39,7 +39,12 @@ def stage_names(target: Target) -> tuple[str, ...]:
     ('lax', 'linalg', 'iree', 'spirv')
     """
     ours = tuple(stage.name for stage, _ in pipelines.PIPELINES[target.backend])
-    return (*ours, IREE, *CODE[target.name])
+    return (*ours, IREE, *CODE[target.name]) if is_irees(target) else ours
+
+
+def is_irees(target: Target) -> bool:
+    """Whether IREE compiles for a target; PJRT plugins do not show what they make of StableHLO."""
+    return target.name in CODE
 
 
 @dataclass(frozen=True)
@@ -125,7 +130,9 @@ def dump_stages(
     seen = StageTexts(locations)
     code = pipelines.lower(module, target, [seen], pipeline)
     texts |= {stage: text for stage, text in seen.texts.items() if stage not in texts}
-    return texts if until in texts else texts | dump_code(code, target, until, locations=locations)
+    if until in texts or not is_irees(target):
+        return texts
+    return texts | dump_code(code, target, until, locations=locations)
 
 
 def dump_code(

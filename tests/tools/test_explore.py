@@ -44,6 +44,7 @@ PAGES = {
     "long": ("model.py:long", "--args", "f32[64]"),
     "cuda": ("model.py:heat", "--args", "f32[1000]", "--target", "cuda"),
     "vulkan": ("model.py:heat", "--args", "f32[1000]", "--target", "vulkan"),
+    "tpu": ("model.py:heat", "--args", "f32[1000]", "--target", "tpu:v5e:2x2"),
 }
 
 
@@ -142,6 +143,29 @@ def test_gpu_pages_light_the_dispatches_of_a_line(browser, pages, target):
     last = {"cuda": "ptx", "vulkan": "spirv"}[target]
     assert lit(browser, "pin")["linalg"] > 0
     assert lit(browser, "in-node")[last] + lit(browser, "pin")[last] > 0
+
+
+@pytest.mark.chromium
+def test_a_page_for_xla_ends_at_stablehlo(browser, pages):
+    visit(browser, pages, "tpu", "#L7")
+    assert list(lit(browser)) == ["source", "jaxpr", "lax", "stablehlo"]
+    assert all(count > 0 for count in lit(browser, "pin").values())
+
+
+@pytest.mark.chromium
+def test_a_program_that_iree_refuses_is_shown_as_far_as_it_goes(browser, tmp_path, monkeypatch):
+    from jaxc_compiler import dump
+    from jaxc_compiler.diagnostics import CompileError, Diagnostic
+
+    def refuse(*_, **__):
+        raise CompileError("iree", [Diagnostic("error", "no such thing <b>")])
+
+    monkeypatch.setattr(dump, "dump_code", refuse)
+    page = jaxc.jit(lambda x: jnp.sin(x) + 1).lower(jnp.ones(3)).explore()
+    page.save(tmp_path / "refused.html")
+    visit(browser, tmp_path, "refused")
+    assert list(lit(browser)) == ["source", "jaxpr", "lax", "kernel", "linalg"]
+    assert "no such thing <b>" in browser.ask("document.querySelector('#problem').textContent")
 
 
 @pytest.mark.chromium

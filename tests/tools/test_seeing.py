@@ -57,6 +57,9 @@ COMMANDS = {
     "why left out": ("why", "model.py:left_out", "--args", BIG),
     "why host loop": ("why", "model.py:host_loop", "--args", BIG),
     "why cuda": ("why", *HEAT, "--target", "cuda", "--json"),
+    "tpu": ("dump", *HEAT, "--stage", "stablehlo", "--target", "tpu:v5e:2x2"),
+    "tpu asm": ("dump", *HEAT, "--stage", "asm", "--target", "tpu:v5e:2x2"),
+    "why tpu": ("why", *HEAT, "--target", "tpu:v5e:2x2"),
     "why what": ("why", "model.py:cold"),
     "donate what": ("why", *HEAT, "--donate", "first"),
 }
@@ -82,6 +85,7 @@ def done(tmp_path_factory) -> dict[str, Done]:
         ("loc", 'loc("scatter"('),
         ("after", '"kernel.fused_3to1"'),
         ("linalg to asm", "kernel_0:"),
+        ("tpu", "stablehlo.while"),
     ],
 )
 def test_stages_below_and_around(done, command, text):
@@ -108,6 +112,8 @@ def test_a_diff_shows_what_a_pass_changed_and_nothing_else(done):
         ("no ptx", "no stage 'ptx' for cpu:host: there are jaxpr, lax, kernel, linalg, iree"),
         ("no pass", "no pass 'fuze' for cpu:host: there are eliminate_dead_ops"),
         ("gpu pass", "no pass 'fuse' for cuda:sm_80"),
+        ("tpu asm", "no stage 'asm' for tpu:v5e:2x2: there are jaxpr, lax, stablehlo"),
+        ("why tpu", "XLA decides what becomes of a program for tpu:v5e:2x2"),
         ("why what", "model.py has no 'cold'"),
         ("donate what", "expected positions such as 0,2"),
     ],

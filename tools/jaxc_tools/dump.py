@@ -89,7 +89,7 @@ def stages(request: Request, until: str | None = None) -> dict[str, str]:
     from jaxc_tools.compile import target_named
 
     target = target_named(request.target)
-    names = (JAXPR, *dumping.stage_names(target), STABLEHLO)
+    names = tuple(dict.fromkeys((JAXPR, *dumping.stage_names(target), STABLEHLO)))
     if until is not None and until not in names:
         raise UsageError(f"no stage {until!r} for {target}: there are {', '.join(names)}")
     found = {}

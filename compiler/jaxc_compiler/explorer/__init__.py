@@ -97,10 +97,11 @@ def page_of(
     """
     watch = _Watch(target)
     code = pipelines.lower(make_module(), target, [watch])
-    report = watch.report or report_of_flow(code, target)
-    below, problem = {}, ""
+    report, below, problem = watch.report or Report("main", str(target)), {}, ""
     try:
-        below = dump.dump_code(code, target, locations=True)
+        if dump.is_irees(target):
+            report = watch.report or report_of_flow(code, target)
+            below = dump.dump_code(code, target, locations=True)
     except CompileError as error:  # the stages before the one that fails are worth a look
         problem = " ".join(str(error).split())
     known = list(report.lines())

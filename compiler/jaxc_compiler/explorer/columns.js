@@ -111,7 +111,7 @@ const columns = {};
 const TITLES = {
   jaxpr: "what was traced", lax: "the lax dialect, simplified", kernel: "fused into dispatches",
   linalg: "what IREE is given", iree: "IREE's executables", llvm: "LLVM IR", asm: "assembly",
-  ptx: "PTX", spirv: "SPIR-V", msl: "Metal",
+  ptx: "PTX", stablehlo: "for XLA", spirv: "SPIR-V", msl: "Metal",
 };
 
 function addRow(lines, number, text, kind, keys, node, column) {
@@ -227,7 +227,7 @@ function buildStages() {
 
 function shownAtFirst() {
   const names = data.stages.map((stage) => stage.name);
-  const wanted = ["jaxpr", names.includes("kernel") ? "kernel" : "lax", "linalg"];
+  const wanted = ["jaxpr", "stablehlo", names.includes("kernel") ? "kernel" : "lax", "linalg"];
   return new Set([...wanted, names[names.length - 1]].filter((name) => names.includes(name)));
 }
 

@@ -101,7 +101,9 @@ function buildDecisions() {
   add("loops", ["line", "", "loop", "steps", ""], loopRows());
   add("estimated cost of each line",
     ["line", "", "ops", "FLOP", "share of the work", ""], costRows());
-  if (!report.target.startsWith("cpu")) {
+  if (/^(tpu|pjrt)/.test(report.target)) {
+    box.append(make("p", { class: "note" }, "XLA decides what becomes of this program."));
+  } else if (!report.target.startsWith("cpu")) {
     const note = "IREE forms the dispatches of this target and does not record why.";
     box.append(make("p", { class: "note" }, note));
   }

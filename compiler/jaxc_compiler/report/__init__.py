@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from jaxc_compiler import pipelines, stages
+from jaxc_compiler import dump, pipelines, stages
+from jaxc_compiler.diagnostics import CompileError, Diagnostic
 from jaxc_compiler.mlir import ir
 from jaxc_compiler.report.data import Edge, Line, Loop, Node, OpUse, Report, Update
 from jaxc_compiler.report.flow import report_of_flow
@@ -50,12 +51,15 @@ def report_of(module: Any, target: Target) -> Report:
       target: decides whose dispatches are reported.
 
     Raises:
-      CompileError: if the module does not compile.
+      CompileError: if the module does not compile, or XLA compiles for the target.
 
     Example:
       >>> [d.label for d in report_of(module, target).dispatches]  # doctest: +SKIP
       ['kernel_0']
     """
+    if not dump.is_irees(target):
+        message = f"XLA decides what becomes of a program for {target}: nothing is known of it here"
+        raise CompileError("report", [Diagnostic("error", message)])
     seen = _AtKernelStage(target)
     code = pipelines.lower(module, target, [seen])
     return seen.report or report_of_flow(code, target)

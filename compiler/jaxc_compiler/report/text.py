@@ -77,8 +77,9 @@ def _summary(report: Report) -> str:
 
 
 def _section(title: str, lines: Iterator[str]) -> list[str]:
-    found = list(lines)
-    return ["", title, *found] if found else []
+    found = Counter(lines)  # a library function may come to the same on one line many times
+    shown = [line if count == 1 else f"{line} (x{count})" for line, count in found.items()]
+    return ["", title, *shown] if found else []
 
 
 def _dispatch(node: Node, places: _Places) -> Iterator[str]:
