@@ -96,8 +96,10 @@ def page_of(
       CompileError: if one of our passes fails.
     """
     watch = _Watch(target)
-    code = pipelines.lower(make_module(), target, [watch])
-    report, below, problem = watch.report or Report("main", str(target)), {}, ""
+    module = make_module()
+    name = module.operation.attributes["sym_name"].value
+    code = pipelines.lower(module, target, [watch])
+    report, below, problem = watch.report or Report(name, str(target)), {}, ""
     try:
         if dump.is_irees(target):
             report = watch.report or report_of_flow(code, target)
@@ -139,7 +141,7 @@ def _data(
     return {
         "start": start.line if start else 0,
         "report": report.as_json(),
-        "summary": str(report).split("\n", 1)[0],
+        "summary": str(report).split("\n", 1)[0] if report.nodes else "",
         "files": [_source(file, used[file] or [start.line if start else 1]) for file in files],
         "keys": [[files.index(line.file), line.line] for line in keys],
         "stages": shown,

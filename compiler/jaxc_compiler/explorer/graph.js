@@ -181,6 +181,10 @@ function tipOf(id, colour) {
 }
 
 function buildGraph() {
+  if (!report.nodes.length) {
+    $("graph").append(make("p", { class: "note" }, "XLA forms the kernels of this target."));
+    return;
+  }
   const { layers: found, edges } = layers();
   const layout = place(found, edges);
   boxes = layout.at;

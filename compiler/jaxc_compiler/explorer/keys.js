@@ -85,7 +85,8 @@ function followHash() {
 }
 
 $("name").textContent = report.function;
-$("summary").textContent = data.summary.replace(report.function + " ", "");
+const summary = data.summary.replace(report.function + " ", "");
+$("summary").textContent = summary || `for ${report.target}`;
 if (data.problem) {
   $("problem").textContent = data.problem;
   $("problem").hidden = false;
