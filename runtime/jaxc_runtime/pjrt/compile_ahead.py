@@ -14,17 +14,7 @@ import sys
 from pathlib import Path
 
 from jaxc_runtime.errors import ArtifactError, DeviceError
-from jaxc_runtime.pjrt import topology
-
-# What libtpu would ask a TPU machine's metadata service for. It does not look at the accelerator's
-# type when a topology is named, but wants one.
-_NO_TPU = {
-    "TPU_SKIP_MDS_QUERY": "1",
-    "TPU_ACCELERATOR_TYPE": "v5litepod-4",
-    "TPU_WORKER_ID": "0",
-    "TPU_WORKER_HOSTNAMES": "localhost",
-    "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
-}
+from jaxc_runtime.pjrt import plugins, topology
 
 
 def main() -> int:
@@ -34,7 +24,7 @@ def main() -> int:
     parser.add_argument("-o", "--output", required=True, help="the executable to write")
     parser.add_argument("--plugin", default="tpu")
     options = parser.parse_args()
-    os.environ.update(_NO_TPU)
+    os.environ.update(plugins.WITHOUT_TPU)  # a TPU of this machine is not touched
     program = sys.stdin.buffer.read()
     try:
         compiled = topology.compile_ahead(program, options.topology, options.plugin)

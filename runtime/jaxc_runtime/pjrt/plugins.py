@@ -47,6 +47,17 @@ PACKAGES = {
 }
 
 
+# Where there is no TPU, libtpu asks the cloud's metadata service for minutes for what is said here.
+# It does not look at the accelerator's type when a topology is named, but wants one.
+WITHOUT_TPU = {
+    "TPU_SKIP_MDS_QUERY": "1",
+    "TPU_ACCELERATOR_TYPE": "v5litepod-4",
+    "TPU_WORKER_ID": "0",
+    "TPU_WORKER_HOSTNAMES": "localhost",
+    "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
+}
+
+
 def find(name: str, environ: Mapping[str, str] | None = None) -> Plugin:
     """The plugin of a platform.
 
@@ -84,8 +95,8 @@ def prepare(name: str) -> None:
     # What goes wrong comes back as an error: it need not be on the terminal too.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if name == "tpu" and not (glob("/dev/accel*") or glob("/dev/vfio/[0-9]*")):
-        # Without a TPU, libtpu asks the cloud's metadata service again and again for minutes.
-        os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
+        for variable, value in WITHOUT_TPU.items():
+            os.environ.setdefault(variable, value)
 
 
 def _library(package: _Package) -> str | None:

@@ -107,8 +107,16 @@ def lower_select_and_scatter_add(
     window_dimensions: Any,
     window_strides: Any,
 ) -> list[ir.Value]:
-    """Padding is explicit: StableHLO leaves open what a window selects there."""
+    """Padding is explicit: StableHLO leaves open what a window selects there.
+
+    TPUs take no window over the two last dimensions: they get two more, of 1.
+    """
     source, values = operands
+    result_shape = aval_of(values).shape
+    if any(n != 1 for n in (*window_dimensions[-2:], *window_strides[-2:])):
+        source, values = (e.reshape(v, (*aval_of(v).shape, 1, 1)) for v in (source, values))
+        window_dimensions, window_strides = (*window_dimensions, 1, 1), (*window_strides, 1, 1)
+        padding = (*padding, (0, 0), (0, 0))
     dtype = aval_of(source).dtype
     worst = identity(e, _worst(select_prim), aval_of(values).dtype)
     config = [(low, high, 0) for low, high in padding]
@@ -124,4 +132,5 @@ def lower_select_and_scatter_add(
     select = lambda x, y: [_selected(e, select_prim, x, y)]  # noqa: E731
     e.body(scatter.regions[0], [element] * 2, select)
     e.body(scatter.regions[1], [amount] * 2, lambda a, b: [e.same("add", a, b)])
-    return [e.pad(scatter.result, identity(e, "sum", dtype), [(-a, -b, 0) for a, b, _ in config])]
+    cut = [(-low, -high, 0) for low, high, _ in config]
+    return [e.reshape(e.pad(scatter.result, identity(e, "sum", dtype), cut), result_shape)]
