@@ -22,7 +22,7 @@ from jaxc_compiler import driver, targets
 from jaxc_compiler.diagnostics import CompileError
 from jaxc_runtime import ArraySpec, CompiledProgram, Metadata, Signature, archive, artifact
 from jaxc_runtime import structure as structures
-from jaxc_tools.errors import UsageError
+from jaxc_tools.errors import UsageError, joined
 from jaxc_tools.function_reports import FunctionReports
 from jaxc_tools.loading import load_function, user_error
 from jaxc_tools.specs import ArgSpec, parse_args
@@ -273,7 +273,7 @@ def compile_references(
     except OSError as error:
         raise UsageError(f"cannot write {error.filename or output}: {error.strerror}") from None
     except (CompileError, NotImplementedError, TypeError, ValueError) as error:
-        raise UsageError(f"{', '.join(sources)}: {' '.join(str(error).split())}") from None
+        raise UsageError(f"{', '.join(sources)}: {joined(error)}") from None
 
 
 def _one_each(option: str, given: Sequence[str], sources: Sequence[str]) -> Sequence[str]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jaxc_tools.errors import UsageError
+from jaxc_tools.errors import UsageError, joined
 from jaxc_tools.loading import load_function, user_error
 from jaxc_tools.sources import is_function, parse_module, read_source, trace_function
 from jaxc_tools.specs import parse_args
@@ -204,7 +204,7 @@ def compiling(source: str) -> Iterator[None]:
     try:
         yield
     except (CompileError, NotImplementedError) as error:
-        raise UsageError(f"{source}: {' '.join(str(error).split())}") from None
+        raise UsageError(f"{source}: {joined(error)}") from None
 
 
 def _parse(text: str, source: str) -> Any:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from jaxc import stablehlo
 from jaxc_compiler.diagnostics import CompileError
-from jaxc_tools.errors import UsageError, one_line
+from jaxc_tools.errors import UsageError, joined
 
 SUFFIXES = (".mlir", ".mlirbc", ".stablehlo")
 
@@ -29,4 +29,4 @@ def read_file(source: str) -> stablehlo.Program:
     try:
         return stablehlo.read(data)
     except CompileError as error:
-        raise UsageError(f"{source}: {one_line(error)}") from None
+        raise UsageError(f"{source}: {joined(error)}") from None
