@@ -32,3 +32,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     for marker, program in _NEEDS_PROGRAM.items():
         if item.get_closest_marker(marker) and shutil.which(program) is None:
             pytest.skip(f"needs the program {program}")
+    if item.get_closest_marker("vulkan"):
+        from compiler.gpu_harness import vulkan_problem
+
+        if problem := vulkan_problem():
+            pytest.skip(f"needs a Vulkan device: {problem}")

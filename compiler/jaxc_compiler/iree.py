@@ -19,6 +19,7 @@ from typing import Any
 from iree.compiler import ir
 from iree.compiler._mlir_libs import _mlir
 from iree.compiler.api import Output, Session, ctypes_dl
+from iree.compiler.passmanager import PassManager
 
 from jaxc_compiler.diagnostics import CompileError, Diagnostic, from_mlir_error, parse_diagnostic
 
@@ -29,6 +30,7 @@ PHASES = (
     "input", "abi", "preprocessing", "global-optimization", "dispatch-creation", "flow", "stream",
     "executable-sources", "executable-configurations", "executable-targets", "hal", "vm",
 )  # fmt: skip
+_FLOW = "flow"  # dispatches are formed, and what is left between them is the host's
 _SEVERITIES = ("note", "warning", "error", "remark")
 
 _CALLBACK = ctypes.CFUNCTYPE(
@@ -79,6 +81,17 @@ class IreeSession:
         Raises:
           CompileError: with the messages IREE gave.
         """
+        flow = PHASES.index(_FLOW)
+        if end is not None and PHASES.index(end) <= flow:
+            return self._run_phases(module, start, end)
+        if start is None or PHASES.index(start) < flow:
+            self._run_phases(module, start, _FLOW)
+            start = _FLOW
+        if start == _FLOW:
+            self._flatten_control_flow(module)
+        return self._run_phases(module, start, end)
+
+    def _run_phases(self, module: ir.Module, start: str | None, end: str | None) -> None:
         with self._invocation() as (invocation, diagnostics):
             if start is not None:
                 _set_from_phase(invocation._inv_p, start.encode())
@@ -87,6 +100,16 @@ class IreeSession:
             invocation.import_module(module.operation)
             if not invocation.execute():
                 raise CompileError("iree", diagnostics)
+
+    def _flatten_control_flow(self, module: ir.Module) -> None:
+        """Make branches of the host's loops, between the phases flow and stream.
+
+        IREE orders the dispatches of a block: around a loop it puts an array that the loop begins
+        with and that is used after it behind the loop, and says "circular dependency".
+        """
+        with self.context:
+            passes = PassManager.parse("builtin.module(util.func(convert-scf-to-cf))")
+            passes.run(module.operation)
 
     def output(self, module: ir.Module) -> bytes:
         """The `.vmfb` of a module that went through the last phase."""

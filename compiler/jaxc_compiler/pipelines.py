@@ -19,6 +19,7 @@ from jaxc_compiler.lowering.boundary import DONATED, lower_boundary
 from jaxc_compiler.lowering.kernel import lower_kernels
 from jaxc_compiler.lowering.linalg import lower_linalg
 from jaxc_compiler.mlir import ir
+from jaxc_compiler.passes.check_target import check_target
 from jaxc_compiler.passes.eliminate_dead_ops import eliminate_dead_ops
 from jaxc_compiler.passes.fold_constants import fold_constants
 from jaxc_compiler.passes.fold_shape_ops import fold_shape_ops
@@ -94,7 +95,7 @@ CPU: Pipeline = (
 
 # A GPU gets no kernels of scalar loops: IREE distributes linalg ops over its threads.
 GPU: Pipeline = (
-    (stages.LAX, SIMPLIFY),
+    (stages.LAX, (*SIMPLIFY, check_target)),  # what nobody reads may be anything
     (stages.LINALG, (lower_linalg, lower_boundary)),
 )
 

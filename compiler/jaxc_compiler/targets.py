@@ -55,6 +55,12 @@ _CPU_CHIPS = {
     "riscv64-v": ("riscv64-linux-gnu", "generic-rv64", "+m,+a,+f,+d,+c,+v", "lp64d"),
 }
 
+_GPU_FLAGS = (
+    # A hoisted expression of two results gives its first one twice (IREE 3.13).
+    "--iree-opt-const-eval=false",
+    "--iree-opt-const-expr-hoisting=false",
+)
+
 
 # What kernels may use of a CPU: LLVM's names of the features and Linux's, by the machine. A program
 # compiled for features that a CPU lacks would end the process there.
@@ -251,7 +257,7 @@ def _gpu(name: str, chip: str) -> Target:
     gpu = _GPUS[name]
     if chip not in chips(name):
         raise ValueError(f"unknown chip {chip!r} of target {name}: one of {', '.join(chips(name))}")
-    flags = [f"--iree-hal-target-device={gpu.device}"]
+    flags = [f"--iree-hal-target-device={gpu.device}", *_GPU_FLAGS]
     if gpu.chip_flag:
         flags.append(f"{gpu.chip_flag}={dict(gpu.stand_ins).get(chip, chip)}")
     return Target(name, "gpu", (*_COMMON, *flags), True, chip)

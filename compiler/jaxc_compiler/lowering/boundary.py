@@ -110,7 +110,7 @@ def _lower_argument(block: ir.Block, argument: ir.Value) -> None:
     argument.set_type(words)
     ip = _after_arguments(block)
     key = _bitcast(argument, storage, ip)
-    argument.replace_all_uses_except(key, key.owner)
+    argument.replace_all_uses_except(key, key.owner.operation)
 
 
 def _bitcast(value: ir.Value, result: ir.Type, ip: ir.InsertionPoint) -> ir.Value:

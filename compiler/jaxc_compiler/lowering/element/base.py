@@ -48,7 +48,8 @@ class ScalarBuilder:
     Args:
       ip: where ops are put first.
       entry: block at whose start constants and tables are put; it must dominate every use.
-      native_math: emit `math.*` ops instead of our polynomials (GPU targets have good ones).
+      relaxed: the target's compiler may take floats for real numbers: it cancels terms of sums and
+        has no fused multiply-add (Mesa's for Vulkan). It may lack doubles, too: f32 stays in f32.
       tensors: the surroundings are tensors, not memrefs: tables are tensor constants.
 
     Example:
@@ -57,10 +58,8 @@ class ScalarBuilder:
           b.store(dtype, value.at(b, (loop.index,)), out_ref, (loop.index,))
     """
 
-    def __init__(
-        self, ip: Any, entry: ir.Block, *, native_math: bool = False, tensors: bool = False
-    ):
-        self.entry, self.native_math, self.tensors = entry, native_math, tensors
+    def __init__(self, ip: Any, entry: ir.Block, *, relaxed: bool = False, tensors: bool = False):
+        self.entry, self.relaxed, self.tensors, self._clamped = entry, relaxed, tensors, False
         self.scope = Scope(ip, None, True)
         self._types: dict[str, ir.Type] = {}
         self._constants: dict[Any, ir.Value] = {}
@@ -310,11 +309,15 @@ class ScalarBuilder:
             return Complex(self.select(condition, x.re, y.re), self.select(condition, x.im, y.im))
         return self.op("arith.select", x.type, [condition, x, y])
 
-    # Memory.
+    def rounded(self, m: FloatOps, x: ir.Value) -> ir.Value:
+        """A float, hidden from a compiler for which (x + y) - x is y (see `relaxed`)."""
+        return m.copysign(m.abs(x), x) if self.relaxed else x
 
     def load(self, dtype: Any, ref: ir.Value, index: Sequence[Index]) -> Scalar:
         """The element of a memref or a tensor."""
         type_ = ref.type
+        if self._clamped:
+            index = [self.imax(self.imin(i, size - 1), 0) for i, size in zip(index, type_.shape)]
         name = "memref.load" if isinstance(type_, ir.MemRefType) else "tensor.extract"
         element = type_.element_type
         value = self.op(name, element, [ref, *map(self.index, index)])
@@ -328,9 +331,7 @@ class ScalarBuilder:
             return self.op("arith.trunci", self.scalar_type(dtype), [value])
         if is_complex(dtype):
             part = self.type(f"f{dtype.itemsize * 4}")
-            return Complex(
-                self.op("complex.re", part, [value]), self.op("complex.im", part, [value])
-            )
+            return Complex(*(self.op(f"complex.{p}", part, [value]) for p in ("re", "im")))
         return value
 
     def to_memory(self, dtype: Any, value: Scalar, element: ir.Type) -> ir.Value:
@@ -457,9 +458,17 @@ class ScalarBuilder:
         otherwise: Callable[[], Scalar],
         dtype: Any,
     ) -> Scalar:
-        """One scalar by an `scf.if`; only the branch taken runs."""
+        """One scalar by an `scf.if`; only the branch taken runs. On tensors both are computed, from
+        places clamped to the arrays: MLIR merges branches that read two arrays alike into one that
+        reads a chosen array, which SPIR-V has no pointers for.
+        """
         if isinstance(condition, bool):
             return then() if condition else otherwise()
+        if self.tensors:
+            before, self._clamped = self._clamped, True
+            result = self.select(condition, then(), otherwise())
+            self._clamped = before
+            return result
         if is_complex(dtype):
             types = [self.type(f"f{dtype.itemsize * 4}")] * 2
         else:

@@ -82,7 +82,8 @@ def _from_int(b: ScalarBuilder, x: Scalar, old: Any, new: Any) -> Scalar:
     if kind(new) == "f":
         wide = F32 if is_narrow(new) else new
         value = b.floats(wide).cast("arith.sitofp" if signed else "arith.uitofp", x)
-        return narrow(b, new, value) if is_narrow(new) else value
+        # Not to be folded into one conversion, which SPIR-V has not for every type.
+        return narrow(b, new, b.floats(wide).rounded(value)) if is_narrow(new) else value
     target = int_bits(new)
     if target == bits:
         return x

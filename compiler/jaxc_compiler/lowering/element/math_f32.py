@@ -10,11 +10,11 @@ from typing import Any
 
 from jaxc_compiler.lowering.element import coefficients as c
 from jaxc_compiler.lowering.element.base import Scalar
+from jaxc_compiler.lowering.element.trig_reduction import reduce_by_words
 
 INF, NAN = float("inf"), float("nan")
 LN2_HIGH, LN2_LOW = 0.693145751953125, 1.428606765330187e-06
 LN2, LOG2E = 0.6931471805599453, 1.4426950408889634
-_MAGIC = 12582912.0  # 1.5 * 2^23: adding it leaves an integer in the low bits
 _SQRT_HALF_BITS = 0x3F3504F3
 
 _LOG_POLY = (
@@ -57,9 +57,8 @@ _LOG1P_BOTTOM = (
 
 def _split(m: Any, x: Scalar) -> tuple[Scalar, Scalar]:
     """(bits whose low part is n, r): x = n log(2) + r."""
-    shifted = m.fma(x, LOG2E, _MAGIC)
-    n = m.sub(shifted, _MAGIC)
-    return m.bits_of(shifted), m.fma(n, -LN2_LOW, m.fma(n, -LN2_HIGH, x))
+    n, bits = m.nearest(x, LOG2E)
+    return bits, m.fma(n, -LN2_LOW, m.fma(n, -LN2_HIGH, x))
 
 
 def exp(m: Any, x: Scalar) -> Scalar:
@@ -71,6 +70,17 @@ def exp(m: Any, x: Scalar) -> Scalar:
     return m.select(m.le(x, 88.72283), scaled, m.add(x, INF))  # NaN takes the second, too
 
 
+def exp_of_sum(m: Any, x: Scalar, low: Scalar) -> Scalar:
+    """exp(x + low) for a small `low`; results below 2^-126 are 0."""
+    bits, r = _split(m, m.min(m.max(x, -150.0), 100.0))  # 2^n is a product of two normal numbers
+    r = m.add(r, low)
+    value = m.add(m.fma(m.mul(r, r), m.poly(r, c.EXP_TAIL_F32), r), 1.0)
+    half = m.i.ashr(bits, 1)
+    factors = [m.of_bits(m.i.shl(m.i.add(n, 127), 23)) for n in (half, m.i.sub(bits, half))]
+    scaled = m.mul(m.mul(value, factors[0]), factors[1])
+    return m.select(m.isnan(x), x, scaled)
+
+
 def exp_half(m: Any, x: Scalar) -> Scalar:
     """exp(x) / 2 for x >= 0, which is finite a little longer."""
     bits, r = _split(m, x)
@@ -80,10 +90,10 @@ def exp_half(m: Any, x: Scalar) -> Scalar:
 
 
 def exp2(m: Any, x: Scalar) -> Scalar:
-    shifted = m.add(m.min(m.max(x, -200.0), 200.0), _MAGIC)
-    r = m.mul(m.sub(x, m.sub(shifted, _MAGIC)), LN2)
+    n, bits = m.nearest(m.min(m.max(x, -200.0), 200.0))
+    r = m.mul(m.sub(x, n), LN2)
     value = m.add(m.fma(m.mul(r, r), m.poly(r, c.EXP_TAIL_F32), r), 1.0)
-    scaled = m.of_bits(m.i.add(m.bits_of(value), m.i.shl(m.bits_of(shifted), 23)))
+    scaled = m.of_bits(m.i.add(m.bits_of(value), m.i.shl(bits, 23)))
     scaled = m.select(m.lt(x, -126.0), 0.0, scaled)
     return m.select(m.lt(x, 128.0), scaled, m.add(x, INF))
 
@@ -94,7 +104,7 @@ def expm1(m: Any, x: Scalar) -> Scalar:
     bits, r = _split(m, clamped)
     p = m.fma(m.mul(r, r), m.poly(r, c.EXP_TAIL_F32), r)
     half = m.of_bits(m.i.shl(m.i.add(bits, 126), 23))  # 2^128 is no f32: work with half of it
-    result = m.mul(m.fma(p, half, m.sub(half, 0.5)), 2.0)
+    result = m.mul(m.fma(p, half, m.rounded(m.sub(half, 0.5))), 2.0)
     return m.select(m.lt(m.abs(x), 1e-9), x, result)
 
 
@@ -103,7 +113,7 @@ def _log_parts(m: Any, u: Scalar) -> tuple[Scalar, Scalar, Scalar]:
     i = m.i
     bits = m.bits_of(u)
     exponent = i.and_(i.sub(bits, _SQRT_HALF_BITS), -(1 << 23))
-    f = m.sub(m.of_bits(i.sub(bits, exponent)), 1.0)
+    f = m.rounded(m.sub(m.of_bits(i.sub(bits, exponent)), 1.0))
     return m.cast("arith.sitofp", i.ashr(exponent, 23)), exponent, f
 
 
@@ -127,9 +137,10 @@ def log(m: Any, x: Scalar) -> Scalar:
 def log1p(m: Any, x: Scalar) -> Scalar:
     """log(1 + x): what 1 + x rounds away is added to the reduced argument."""
     i = m.i
-    u = m.add(x, 1.0)
+    u = m.rounded(m.add(x, 1.0))
     big = m.ge(m.abs(x), 1.0)
-    lost = m.select(big, m.sub(1.0, m.sub(u, x)), m.sub(x, m.sub(u, 1.0)))
+    lost = m.sub(x, m.rounded(m.sub(u, 1.0)))
+    lost = m.select(big, m.sub(1.0, m.rounded(m.sub(u, x))), lost)
     k, exponent, f = _log_parts(m, u)
     scale = i.binary("arith.maxsi", i.sub(127 << 23, exponent), 1 << 23)
     f = m.fma(lost, m.of_bits(scale), f)
@@ -186,16 +197,12 @@ def rsqrt(m: Any, x: Scalar) -> Scalar:
 
 
 def _sin_cos(m: Any, x: Scalar) -> tuple[Scalar, Scalar, Scalar]:
-    """sin and cos of x less a multiple of pi/2 (three-part Cody and Waite), and the quadrant."""
-    shifted = m.fma(x, 0.6366197723675814, _MAGIC)
-    n = m.sub(shifted, _MAGIC)
-    y = m.fma(n, -1.5707963705062866, x)
-    y = m.fma(n, 4.371138828673793e-08, y)
-    y = m.fma(n, 1.7151245100058819e-15, y)
+    """sin and cos of |x| less a multiple of pi/2, and the quadrant, without doubles."""
+    y, q = reduce_by_words(m, m.abs(x))
     z = m.mul(y, y)
     sine = m.fma(m.mul(y, z), m.poly(z, c.SIN_TAIL_F32), y)
     cosine = m.add(m.fma(m.mul(z, z), m.poly(z, c.COS_TAIL_F32), m.mul(z, -0.5)), 1.0)
-    return sine, cosine, m.bits_of(shifted)
+    return sine, cosine, q
 
 
 def _quadrant_value(m: Any, q: Scalar, sine: Scalar, cosine: Scalar) -> Scalar:
@@ -203,23 +210,29 @@ def _quadrant_value(m: Any, q: Scalar, sine: Scalar, cosine: Scalar) -> Scalar:
     return m.select(m.i.ne(m.i.and_(q, 2), 0), m.neg(value), value)
 
 
-def sin_native(m: Any, x: Scalar) -> Scalar:
+def _with_sign_of(m: Any, x: Scalar, value: Scalar) -> Scalar:
+    """An odd function's value at |x|, as its value at x."""
+    return m.of_bits(m.i.xor(m.bits_of(value), m.i.and_(m.bits_of(x), 1 << 31)))
+
+
+def sin_without_doubles(m: Any, x: Scalar) -> Scalar:
     sine, cosine, q = _sin_cos(m, x)
-    return _quadrant_value(m, q, sine, cosine)
+    return _with_sign_of(m, x, _quadrant_value(m, q, sine, cosine))
 
 
-def cos_native(m: Any, x: Scalar) -> Scalar:
+def cos_without_doubles(m: Any, x: Scalar) -> Scalar:
     sine, cosine, q = _sin_cos(m, x)
     return _quadrant_value(m, m.i.add(q, 1), sine, cosine)
 
 
-def tan_native(m: Any, x: Scalar) -> Scalar:
+def tan_without_doubles(m: Any, x: Scalar) -> Scalar:
     sine, cosine, q = _sin_cos(m, x)
     odd = m.i.ne(m.i.and_(q, 1), 0)
-    return m.div(m.select(odd, m.neg(cosine), sine), m.select(odd, sine, cosine))
+    ratio = m.div(m.select(odd, m.neg(cosine), sine), m.select(odd, sine, cosine))
+    return _with_sign_of(m, x, ratio)
 
 
-def cbrt_native(m: Any, x: Scalar) -> Scalar:
+def cbrt_without_doubles(m: Any, x: Scalar) -> Scalar:
     """Kahan's estimate by dividing the exponent by 3, then Halley's steps."""
     size = m.abs(x)
     # An estimate, so the division may be one of floats: IREE has no integer one for Vulkan.
@@ -232,11 +245,11 @@ def cbrt_native(m: Any, x: Scalar) -> Scalar:
     return m.select(inside, m.copysign(t, x), x)
 
 
-def erfc_native(m: Any, x: Scalar) -> Scalar:
+def erfc_without_doubles(m: Any, x: Scalar) -> Scalar:
     """exp(-x^2) (the square in two parts) times the scaled function; 1 - erf near 0."""
     size = m.min(m.max(m.abs(x), 0.5), 11.0)
     square = m.mul(size, size)
-    error = m.fma(size, size, m.neg(square))
+    error = m.exact_fma(size, size, m.neg(square))
     t = m.div(m.sub(size, 4.0), m.add(size, 4.0))
     scaled = m.div(m.poly(t, c.ERFCX), m.fma(size, 2.0, 1.0))
     large = m.mul(m.mul(exp(m, m.neg(square)), m.sub(1.0, error)), scaled)

@@ -16,7 +16,6 @@ INF, NAN = float("inf"), float("nan")
 LN2 = 0.6931471805599453
 LN2_HIGH, LN2_LOW = 0.6931471803691238, 1.9082149292705877e-10  # high part: 32 bits
 LOG2E = 1.4426950408889634
-MAGIC = 6755399441055744.0  # 1.5 * 2^52: adding it leaves an integer in the low bits
 _SQRT_HALF_BITS = 0x3FE6A09E667F3BCD
 
 
@@ -25,18 +24,16 @@ def power_of_two(m: Any, n: Scalar) -> Scalar:
     return m.of_bits(m.i.shl(m.i.add(n, 1023), 52))
 
 
-def _split(m: Any, x: Scalar) -> tuple[Scalar, Scalar, Scalar]:
-    """(n as float, bits whose low part is n, r): x = n log(2) + r."""
-    shifted = m.fma(x, LOG2E, MAGIC)
-    n = m.sub(shifted, MAGIC)
-    r = m.fma(n, -LN2_LOW, m.fma(n, -LN2_HIGH, x))
-    return n, m.bits_of(shifted), r
+def _split(m: Any, x: Scalar) -> tuple[Scalar, Scalar]:
+    """(bits whose low part is n, r): x = n log(2) + r."""
+    n, bits = m.nearest(x, LOG2E)
+    return bits, m.fma(n, -LN2_LOW, m.fma(n, -LN2_HIGH, x))
 
 
 def exp_scaled(m: Any, x: Scalar, low: Scalar | None = None, power: int = 0) -> Scalar:
     """exp(x + low) * 2^power rounded once; overflow gives inf."""
     x = m.min(m.max(x, -800.0), 800.0)  # 2^n is then a product of two normal numbers
-    _, bits, r = _split(m, x)
+    bits, r = _split(m, x)
     if low is not None:
         r = m.add(r, low)
     value = m.add(m.fma(m.mul(r, r), m.poly(r, c.EXP_TAIL), r), 1.0)
@@ -56,14 +53,14 @@ def exp(m: Any, x: Scalar) -> Scalar:
 def exp2(m: Any, x: Scalar) -> Scalar:
     """2^x: the fraction of x is exact, so only the polynomial rounds."""
     x = m.min(m.max(x, -1500.0), 1500.0)
-    shifted = m.add(x, MAGIC)
-    fraction = m.sub(x, m.sub(shifted, MAGIC))
+    whole, bits = m.nearest(x)
+    fraction = m.sub(x, whole)
     r = m.mul(fraction, LN2)
-    error = m.fma(fraction, LN2, m.neg(r))
+    error = m.exact_fma(fraction, LN2, m.neg(r))
     error = m.fma(fraction, 2.3190468138462996e-17, error)
     value = m.add(m.add(m.fma(m.mul(r, r), m.poly(r, c.EXP_TAIL), error), r), 1.0)
     i = m.i
-    n = i.ashr(i.shl(m.bits_of(shifted), 32), 32)
+    n = i.ashr(i.shl(bits, 32), 32)
     half = i.ashr(n, 1)
     return m.mul(m.mul(value, power_of_two(m, half)), power_of_two(m, i.sub(n, half)))
 
@@ -71,11 +68,11 @@ def exp2(m: Any, x: Scalar) -> Scalar:
 def expm1(m: Any, x: Scalar) -> Scalar:
     """2^n expm1(r) + (2^n - 1): one rounding each, no cancellation."""
     clamped = m.min(m.max(x, -50.0), 709.9)
-    _, bits, r = _split(m, clamped)
+    bits, r = _split(m, clamped)
     p = m.fma(m.mul(r, r), m.poly(r, c.EXP_TAIL), r)
     # 2^1024 is no double: work with half of it.
     half = m.of_bits(m.i.shl(m.i.add(bits, 1022), 52))
-    result = m.mul(m.fma(p, half, m.sub(half, 0.5)), 2.0)
+    result = m.mul(m.fma(p, half, m.rounded(m.sub(half, 0.5))), 2.0)
     return m.select(m.lt(m.abs(x), 1e-17), x, result)
 
 
@@ -84,7 +81,7 @@ def _log_parts(m: Any, u: Scalar) -> tuple[Scalar, Scalar, Scalar]:
     i = m.i
     bits = m.bits_of(u)
     exponent = i.and_(i.sub(bits, _SQRT_HALF_BITS), -(1 << 52))
-    f = m.sub(m.of_bits(i.sub(bits, exponent)), 1.0)
+    f = m.rounded(m.sub(m.of_bits(i.sub(bits, exponent)), 1.0))
     k = i.ashr(exponent, 52)
     return m.cast("arith.sitofp", k), exponent, f
 
@@ -114,10 +111,10 @@ def log(m: Any, x: Scalar) -> Scalar:
 def log1p(m: Any, x: Scalar) -> Scalar:
     """log(1 + x): what 1 + x rounds away is added to the reduced argument."""
     i = m.i
-    u = m.add(x, 1.0)
-    lost = m.sub(x, m.sub(u, 1.0))
+    u = m.rounded(m.add(x, 1.0))
+    lost = m.sub(x, m.rounded(m.sub(u, 1.0)))
     big = m.ge(m.abs(x), 1.0)  # then the larger operand of 1 + x is x
-    lost = m.select(big, m.sub(1.0, m.sub(u, x)), lost)
+    lost = m.select(big, m.sub(1.0, m.rounded(m.sub(u, x))), lost)
     k, exponent, f = _log_parts(m, u)
     scale = i.binary("arith.maxsi", i.sub(1023 << 52, exponent), 1 << 52)
     f = m.fma(lost, m.of_bits(scale), f)
@@ -155,8 +152,8 @@ def cbrt(m: Any, x: Scalar) -> Scalar:
         ratio = m.div(m.sub(cube, scaled), m.fma(cube, 2.0, scaled))
         t = m.sub(t, m.mul(t, ratio))
     square = m.mul(t, t)
-    error = m.fma(m.neg(square), t, scaled)
-    error = m.sub(error, m.mul(m.fma(t, t, m.neg(square)), t))
+    error = m.exact_fma(m.neg(square), t, scaled)
+    error = m.sub(error, m.mul(m.exact_fma(t, t, m.neg(square)), t))
     t = m.add(t, m.div(error, m.mul(square, 3.0)))
     t = m.mul(t, m.select(tiny, 2.0**-50, m.select(huge, 2.0**50, 1.0)))
     edge = m.b.op("arith.andi", m.b.i1, [m.lt(size, INF), m.gt(size, 0.0)])

@@ -51,7 +51,7 @@ def _erfc_large(m: Any, size: Scalar) -> Scalar:
     """erfc for 0.5 <= size: exp(-size^2) (the square in two parts) times the scaled function."""
     size = m.min(size, 28.0)
     square = m.mul(size, size)
-    error = m.fma(size, size, m.neg(square))
+    error = m.exact_fma(size, size, m.neg(square))
     t = m.div(m.sub(size, 4.0), m.add(size, 4.0))
     scaled = m.div(m.poly(t, c.ERFCX), m.fma(size, 2.0, 1.0))
     return m.mul(math_f64.exp_scaled(m, m.neg(square), m.neg(error)), scaled)
@@ -106,11 +106,11 @@ def _log(m: Any, x: Scalar) -> Scalar:
 
 
 def _sin(m: Any, x: Scalar) -> Scalar:
-    return math_trig.sin(m, x) if m.bits == 64 else math_f32.sin_native(m, x)
+    return math_trig.sin(m, x) if m.bits == 64 else math_f32.sin_without_doubles(m, x)
 
 
 def _cos(m: Any, x: Scalar) -> Scalar:
-    return math_trig.cos(m, x) if m.bits == 64 else math_f32.cos_native(m, x)
+    return math_trig.cos(m, x) if m.bits == 64 else math_f32.cos_without_doubles(m, x)
 
 
 def _lgamma_positive(m: Any, x: Scalar) -> Scalar:

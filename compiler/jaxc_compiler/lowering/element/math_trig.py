@@ -27,8 +27,8 @@ def _sin_kernel(m: Any, y: Scalar, low: Any, z: Scalar) -> Scalar:
 
 def _cos_kernel(m: Any, y: Scalar, low: Any, z: Scalar) -> Scalar:
     half = m.mul(z, 0.5)
-    whole = m.sub(1.0, half)
-    rest = m.sub(m.sub(1.0, whole), half)
+    whole = m.rounded(m.sub(1.0, half))
+    rest = m.sub(m.rounded(m.sub(1.0, whole)), half)
     tail = m.mul(m.mul(z, z), m.poly(z, c.COS_TAIL))
     if low is not None:
         tail = m.sub(tail, m.mul(y, low))

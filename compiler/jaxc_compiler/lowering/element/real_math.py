@@ -1,7 +1,7 @@
 """Which implementation a real function has, by width and target.
 
-Each function is looked up in the file of its width. A target with `native_math` (GPUs) may have no
-doubles: there f32 stays in f32, with sin, cos and tan good up to about 1e5.
+Each function is looked up in the file of its width. A target with `relaxed` floats (GPUs) may have
+no doubles: there f32 stays in f32 where that is exact enough.
 """
 
 from __future__ import annotations
@@ -28,9 +28,8 @@ _EITHER_WIDTH = {
     )
     for name in names
 }
-_NATIVE_WIDTH = {"lgamma": math_special.lgamma, "digamma": math_special.digamma}
+_WITHOUT_DOUBLES = {"lgamma": math_special.lgamma, "digamma": math_special.digamma}
 _F64_FILES = (math_f64, math_trig, math_special, math_gamma)
-_NATIVE = {"pow_": "math.powf"}
 
 
 def real(m: Any, name: str, *x: Scalar) -> Scalar:
@@ -52,12 +51,10 @@ def real(m: Any, name: str, *x: Scalar) -> Scalar:
 
 
 def _f32_function(m: Any, name: str) -> Any:
-    if m.b.native_math and name in _NATIVE:
-        return lambda m, *x: m.b.op(_NATIVE[name], m.type, list(x))
-    if m.b.native_math and hasattr(math_f32, f"{name}_native"):
-        return getattr(math_f32, f"{name}_native")
-    if m.b.native_math and name in _NATIVE_WIDTH:
-        return _NATIVE_WIDTH[name]
+    if m.b.relaxed and hasattr(math_f32, f"{name}_without_doubles"):
+        return getattr(math_f32, f"{name}_without_doubles")
+    if m.b.relaxed and name in _WITHOUT_DOUBLES:
+        return _WITHOUT_DOUBLES[name]
     if name in _EITHER_WIDTH:
         return _EITHER_WIDTH[name]
     return getattr(math_f32, name, None) or getattr(math_trig, f"{name}_f32", None)

@@ -161,6 +161,52 @@ class FloatOps:
             result = self.fma(result, x, coefficient)
         return result
 
+    def rounded(self, x: Any) -> Any:
+        """x; where floats are relaxed, hidden from a compiler that would cancel its terms."""
+        return self.b.rounded(self, x)
+
+    def nearest(self, x: Any, factor: float | None = None) -> tuple[Any, Any]:
+        """x (times a factor) rounded to a whole number: as a float, and as an integer.
+
+        Only the low half of the integer's bits counts.
+        """
+        if self.b.relaxed:
+            whole = self.roundeven(x if factor is None else self.mul(x, factor))
+            return whole, self.i.cast("arith.fptosi", whole)
+        magic = 1.5 * 2.0 ** (52 if self.bits == 64 else 23)  # leaves an integer in the low bits
+        shifted = self.add(x, magic) if factor is None else self.fma(x, factor, magic)
+        return self.sub(shifted, magic), self.bits_of(shifted)
+
+    def two_sum(self, x: Any, y: Any) -> tuple[Any, Any]:
+        """x + y, and what its rounding lost."""
+        total = self.rounded(self.add(x, y))
+        back = self.rounded(self.sub(total, x))
+        lost = self.sub(x, self.rounded(self.sub(total, back)))
+        return total, self.add(lost, self.sub(y, back))
+
+    def fast_two_sum(self, x: Any, y: Any) -> tuple[Any, Any]:
+        """`two_sum` for |x| >= |y|."""
+        total = self.rounded(self.add(x, y))
+        return total, self.add(self.rounded(self.sub(x, total)), y)
+
+    def exact_fma(self, x: Any, y: Any, z: Any) -> Any:
+        """x y + z where x y and z cancel: the product must not be rounded before the sum."""
+        if not self.b.relaxed:
+            return self.fma(x, y, z)
+        x, y, z = self.c(x), self.c(y), self.c(z)
+        product = self.rounded(self.mul(x, y))
+        (x1, x0), (y1, y0) = self._halves(x), self._halves(y)
+        lost = self.sub(self.mul(x1, y1), product)
+        for p, q in ((x1, y0), (x0, y1), (x0, y0)):
+            lost = self.fma(p, q, lost)
+        return self.add(self.rounded(self.add(product, z)), lost)
+
+    def _halves(self, x: Any) -> tuple[Any, Any]:
+        """x as a sum of two floats of half the mantissa."""
+        mask = -1 << (27 if self.bits == 64 else 12)
+        high = self.of_bits(self.i.and_(self.bits_of(x), mask))
+        return high, self.sub(x, high)
+
     def neg(self, x: Any) -> Any:
         return self.unary("arith.negf", x)
 

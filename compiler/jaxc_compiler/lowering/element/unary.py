@@ -88,6 +88,19 @@ def _conj(b: ScalarBuilder, dtype: Any, x: Scalar, **_: Any) -> Complex:
     return Complex(x, b.constant(0.0, dtype))
 
 
+def _leading_zeros(m: Any, x: Scalar) -> Scalar:
+    """Counted in a word of 32 bits: SPIR-V counts in no other."""
+    word = m.b.ints(32)
+    if m.bits == 32 or not m.b.relaxed:
+        return m.unary("math.ctlz", x)
+    if m.bits < 32:
+        count = word.unary("math.ctlz", word.cast("arith.extui", x))
+        return m.cast("arith.trunci", word.sub(count, 32 - m.bits))
+    high, low = (word.cast("arith.trunci", v) for v in (m.lshr(x, 32), x))
+    counts = [word.unary("math.ctlz", v) for v in (high, low)]
+    return m.cast("arith.extui", word.select(word.eq(high, 0), word.add(counts[1], 32), counts[0]))
+
+
 def _neg_int(m: Any, x: Scalar) -> Scalar:
     return m.neg(x)
 
@@ -122,8 +135,8 @@ pointwise("imag", lambda b, dtype, z: z.im)
 pointwise("conj", _conj)
 _not = by_kind(i=lambda m, x: m.not_(x), u=lambda m, x: m.not_(x), b=lambda m, x: m.not_(x))
 pointwise("not", _not)
-for _name, _op in (("population_count", "math.ctpop"), ("clz", "math.ctlz")):
-    pointwise(_name, by_kind(i=float_op(_op), u=float_op(_op)))
+pointwise("population_count", by_kind(i=float_op("math.ctpop"), u=float_op("math.ctpop")))
+pointwise("clz", by_kind(i=_leading_zeros, u=_leading_zeros))
 for _name in (
     "exp", "exp2", "expm1", "log", "log1p", "rsqrt", "cbrt", "logistic", "sin", "cos", "tan",
     "tanh", "asin", "acos", "atan", "sinh", "cosh", "asinh", "acosh", "atanh",

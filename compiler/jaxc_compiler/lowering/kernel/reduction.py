@@ -81,7 +81,7 @@ def identity(kind: str, dtype: Any) -> Any:
     if dtype.kind == "b":
         return kind in ("min", "and")
     if kind == "and":
-        return -1
+        return -1 if dtype.kind == "i" else int(np.iinfo(dtype).max)
     if dtype.kind == "c":
         return complex(-math.inf, -math.inf) if kind == "max" else complex(math.inf, math.inf)
     if dtype.kind in "fV":

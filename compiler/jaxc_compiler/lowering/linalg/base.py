@@ -17,15 +17,20 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 
 from jaxc_compiler import mlir
 from jaxc_compiler.diagnostics import error_at
 from jaxc_compiler.dialects import lax
 from jaxc_compiler.lowering.element.base import ScalarBuilder
-from jaxc_compiler.lowering.element.convert import convert
-from jaxc_compiler.lowering.element.values import ELEMENT, POINTWISE, Memory, Scalars, apply
+from jaxc_compiler.lowering.element.values import (
+    ELEMENT,
+    PER_RESULT,
+    POINTWISE,
+    Memory,
+    Scalars,
+    apply,
+)
 from jaxc_compiler.mlir import ir
 from jaxc_compiler.opset.avals import ShapedArray
 from jaxc_compiler.opset.op import OPS
@@ -56,13 +61,13 @@ class Emitter:
     Attributes:
       ip: where ops are put; `at` moves it.
       loc: the location new ops get: that of the op being lowered.
-      native_math: whether the target's own `math` functions are good enough.
+      relaxed: whether the target's floats are (see `ScalarBuilder`).
     """
 
-    def __init__(self, ip: Any, native_math: bool = False):
+    def __init__(self, ip: Any, relaxed: bool = False):
         self.ip = ip
         self.loc: Any = None
-        self.native_math = native_math
+        self.relaxed = relaxed
 
     @contextmanager
     def at(self, block: ir.Block) -> Iterator[None]:
@@ -89,7 +94,7 @@ class Emitter:
     def builder(self, block: ir.Block) -> ScalarBuilder:
         """A scalar builder for the body of an op on arrays."""
         ip = ir.InsertionPoint(block)
-        return ScalarBuilder(ip, block, native_math=self.native_math, tensors=True)
+        return ScalarBuilder(ip, block, relaxed=self.relaxed, tensors=True)
 
     def index(self, value: int) -> ir.Value:
         index = ir.IndexType.get()
@@ -141,6 +146,17 @@ class Emitter:
         out_aval = OPS[name].infer(*avals, **params)
         return lower_op(self, name, None, operands, avals, [out_aval], params)[0], out_aval
 
+    def padded(
+        self, value: ir.Value, aval: ShapedArray, extra: Sequence[int], number: Any
+    ) -> ir.Value:
+        """The array with `extra` more elements, all `number`, at the end of each dimension."""
+        if not any(extra):
+            return value
+        scalar = ShapedArray((), aval.dtype)
+        config = tuple((0, count, 0) for count in extra)
+        fill = self.full(scalar, number), scalar
+        return self.lax("pad", (value, aval), fill, padding_config=config)[0]
+
     def slice(
         self, value: ir.Value, aval: ShapedArray, starts: list[Any], steps: list[int] | None = None
     ) -> ir.Value:
@@ -183,6 +199,8 @@ class Emitter:
         body: Callable[[ScalarBuilder, list[ir.Value]], Sequence[ir.Value]],
     ) -> list[ir.Value]:
         """A `linalg.generic`; `body` gets the elements of ins and outs and returns the new outs."""
+        if "reduction" in iterators and any(map(_is_complex, outs)):
+            return self._generic_by_parts(outs, ins, maps, iterators, body)
         kinds = [ir.Attribute.parse(f"#linalg.iterator_type<{kind}>") for kind in iterators]
         op = self.op(
             "linalg.generic", [v.type for v in outs], [*ins, *outs], regions=1,
@@ -196,6 +214,66 @@ class Emitter:
             yielded = body(builder, list(block.arguments))
             builder.effect("linalg.yield", list(yielded))
         return list(op.results)
+
+    def _generic_by_parts(
+        self, outs: Sequence[ir.Value], ins: Sequence[ir.Value], maps: Sequence[ir.AffineMap],
+        iterators: Sequence[str], body: Callable[..., Sequence[ir.Value]],
+    ) -> list[ir.Value]:  # fmt: skip
+        """Real and imaginary parts as arrays: a reduction of complex ones crashes IREE."""
+        values = [*ins, *outs]
+        arrays = [self.parts(v) if _is_complex(v) else [v] for v in values]
+        part_maps = [m for m, parts in zip(maps, arrays) for _ in parts]
+
+        def on_parts(b: ScalarBuilder, elements: list[ir.Value]) -> list[ir.Value]:
+            rest = iter(elements)
+            whole = [
+                b.op("complex.create", v.type.element_type, [next(rest), next(rest)])
+                if _is_complex(v)
+                else next(rest)
+                for v in values
+            ]
+            results = zip(outs, body(b, whole))
+            return [p for out, r in results for p in (_parts_of(b, r) if _is_complex(out) else [r])]
+
+        flat_ins = [p for parts in arrays[: len(ins)] for p in parts]
+        flat_outs = [p for parts in arrays[len(ins) :] for p in parts]
+        results = iter(self.generic(flat_outs, flat_ins, part_maps, iterators, on_parts))
+        return [
+            self.whole(next(results), next(results), out) if _is_complex(out) else next(results)
+            for out in outs
+        ]
+
+    def parts(self, value: ir.Value) -> list[ir.Value]:
+        """The real and the imaginary parts of an array."""
+        part = _parts_type(value.type)
+        return [
+            self._map(part, [value], lambda b, v, k=k: [_parts_of(b, v[0])[k]]) for k in range(2)
+        ]
+
+    def whole(self, re: ir.Value, im: ir.Value, like: ir.Value) -> ir.Value:
+        """The complex array of two real ones."""
+        element = like.type.element_type
+        return self._map(like.type, [re, im], lambda b, v: [b.op("complex.create", element, v[:2])])
+
+    def _map(self, type_: ir.Type, ins: list[ir.Value], body: Callable) -> ir.Value:
+        rank = len(type_.shape)
+        outs = [self.op("tensor.empty", [type_], []).result]
+        maps = [ir.AffineMap.get_identity(rank)] * (len(ins) + 1)
+        return self.generic(outs, ins, maps, ["parallel"] * rank, body)[0]
+
+
+def _is_complex(value: ir.Value) -> bool:
+    return isinstance(value.type.element_type, ir.ComplexType)
+
+
+def _parts_type(type_: ir.Type) -> ir.Type:
+    part = ir.ComplexType(type_.element_type).element_type
+    return mlir.ranked_tensor(list(type_.shape), part)
+
+
+def _parts_of(b: ScalarBuilder, value: ir.Value) -> list[ir.Value]:
+    part = ir.ComplexType(value.type).element_type
+    return [b.op(name, part, [value]) for name in ("complex.re", "complex.im")]
 
 
 _DYNAMIC = -(2**63)
@@ -242,11 +320,31 @@ def lower_element_op(
     out_avals: Sequence[ShapedArray],
     params: dict[str, Any],
 ) -> list[ir.Value]:
-    """One generic whose body is the op's element rule.
+    """A generic whose body is the op's element rule, one for all results of a shape.
 
     Pointwise ops read their operands through indexing maps, which IREE fuses and vectorizes;
     others address them from inside the body.
     """
+    if name in PER_RESULT:
+        numbers = [[number] for number in range(len(out_avals))]
+    else:
+        numbers = [list(range(len(out_avals)))]
+    results = []
+    for chosen in numbers:
+        results += _element_generic(e, name, operands, avals, out_avals, chosen, params)
+    return results
+
+
+def _element_generic(
+    e: Emitter,
+    name: str,
+    operands: Sequence[Any],
+    avals: Sequence[ShapedArray],
+    all_avals: Sequence[ShapedArray],
+    chosen: list[int],
+    params: dict[str, Any],
+) -> list[ir.Value]:
+    out_avals = [all_avals[number] for number in chosen]
     shape = out_avals[0].shape
     rank = len(shape)
     identity = ir.AffineMap.get_identity(rank)
@@ -259,7 +357,8 @@ def lower_element_op(
             index = (0,) * rank
         else:
             arrays = [Memory(a, v) for a, v in zip(avals, operands)]
-        results = [array.at(b, index) for array in apply(name, arrays, params, out_avals)]
+        lazy = apply(name, arrays, params, all_avals)
+        results = [lazy[number].at(b, index) for number in chosen]
         types = [storage(aval).element_type for aval in out_avals]
         return [b.to_memory(a.dtype, v, t) for a, v, t in zip(out_avals, results, types)]
 
@@ -286,43 +385,15 @@ def _i64() -> ir.Type:
     return ir.IntegerType.get_signless(64)
 
 
-# What GPUs have functions of their own for; the element rules compute these in f64 or by tables.
-NATIVE = {
-    "exp": "math.exp", "exp2": "math.exp2", "expm1": "math.expm1", "log": "math.log",
-    "log1p": "math.log1p", "sin": "math.sin", "cos": "math.cos", "tan": "math.tan",
-    "tanh": "math.tanh", "sqrt": "math.sqrt", "rsqrt": "math.rsqrt", "erf": "math.erf",
-    "asin": "math.asin", "acos": "math.acos", "atan": "math.atan", "atan2": "math.atan2",
-    "sinh": "math.sinh", "cosh": "math.cosh", "pow": "math.powf",
-}  # fmt: skip
-_FLOATS = (np.dtype(np.float16), ml_dtypes.bfloat16, np.dtype(np.float32), np.dtype(np.float64))
-
-
-def _lower_native(
-    e: Emitter, name: str, operands: list, avals: list, out_aval: ShapedArray
-) -> ir.Value:
-    """A pointwise function by a `math` op, in f32 for narrower floats."""
-    shape, dtype = out_aval.shape, out_aval.dtype
-    wide = dtype if dtype.itemsize >= 4 else np.dtype(np.float32)
-
-    def body(b: ScalarBuilder, elements: list[ir.Value]) -> list[ir.Value]:
-        values = [convert(b, v, a.dtype, wide) for a, v in zip(avals, elements)]
-        result = b.op(NATIVE[name], b.scalar_type(wide), values)
-        return [convert(b, result, wide, dtype)]
-
-    maps = [_broadcasting_map(aval.shape, shape) for aval in avals]
-    maps.append(ir.AffineMap.get_identity(len(shape)))
-    return e.generic([e.empty(out_aval)], operands, maps, ["parallel"] * len(shape), body)[0]
-
-
 # -- blocks ----------------------------------------------------------------------------------------
 
 
-def lower_block(block: ir.Block, native_math: bool) -> None:
+def lower_block(block: ir.Block, relaxed: bool) -> None:
     """Replace the `lax` ops of a block, not those inside of regions that stay."""
     for op in [op.operation for op in block.operations]:
         name = lax.name_of(op)
         if name and name != "yield":
-            e = Emitter(ir.InsertionPoint(op), native_math)
+            e = Emitter(ir.InsertionPoint(op), relaxed)
             e.loc = op.location
             results = _lower_op(e, op, name)
             for old, new in zip(op.results, results, strict=True):
@@ -360,8 +431,6 @@ def lower_op(
         if name in _NAMED:
             params = params | {"name": name}
         return function(e, op, operands, avals, out_avals, **params)
-    if e.native_math and name in NATIVE and avals[0].dtype in _FLOATS:
-        return [_lower_native(e, name, operands, avals, out_avals[0])]
     if name in ELEMENT:
         return lower_element_op(e, name, operands, avals, out_avals, params)
     raise error_at("linalg", e.loc, f"lax.{name} has no lowering")

@@ -45,7 +45,7 @@ def lower_scatter(
     places = _Places(e, dimension_numbers, mode, operand, operands[1], indices_aval, updates_aval)
     count, size = updates_aval.size, operand.size
     flat = reshape(e, operands[0], operand, (size,))
-    slots = e.insert(flat, e.full(ShapedArray((size + 1,), operand.dtype), 0), [0])
+    slots = e.padded(flat, ShapedArray((size,), operand.dtype), [1], 0)
     updates = reshape(e, operands[2], updates_aval, (count,))
     where = reshape(e, places.compute(), ShapedArray(updates_aval.shape, np.int32), (count, 1))
     unique = unique_indices
@@ -61,8 +61,17 @@ def scatter_flat(
     slots: ir.Value,
     unique: bool,
 ) -> ir.Value:
-    """Combine updates into a flat array that has one slot more than `out`, which is dropped."""
-    slots = _scatter(e, kind, out.dtype, updates, where, slots, unique)
+    """Combine updates into a flat array that has one slot more than `out`, which is dropped.
+
+    Complex arrays go part by part: IREE crashes on them. (Only sums: see `legality.py`.)
+    """
+    if out.dtype.kind == "c":
+        part = np.dtype(f"f{out.dtype.itemsize // 2}")
+        pairs = zip(e.parts(updates), e.parts(slots))
+        parts = [_scatter(e, kind, part, new, old, where, unique) for new, old in pairs]
+        slots = e.whole(*parts, slots)
+    else:
+        slots = _scatter(e, kind, out.dtype, updates, slots, where, unique)
     flat = ShapedArray((out.size,), out.dtype)
     return reshape(e, e.slice(slots, flat, [0]), flat, out.shape)
 
@@ -77,8 +86,8 @@ def _scatter(
     kind: str | None,
     dtype: Any,
     updates: ir.Value,
-    where: ir.Value,
     slots: ir.Value,
+    where: ir.Value,
     unique: bool,
 ) -> ir.Value:
     op = e.op(
@@ -99,8 +108,6 @@ def _scatter(
 
 
 def _subtract(b: ScalarBuilder, dtype: Any, x: Any, y: Any) -> Any:
-    if dtype.kind == "c":
-        return type(x)(*(b.op("arith.subf", p.type, [p, q]) for p, q in zip(x, y)))
     return b.op("arith.subf" if dtype.kind in "fV" else "arith.subi", x.type, [x, y])
 
 

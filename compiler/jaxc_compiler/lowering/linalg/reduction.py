@@ -12,7 +12,7 @@ import numpy as np
 
 from jaxc_compiler.lowering.element.base import Scalar, ScalarBuilder
 from jaxc_compiler.lowering.element.convert import convert
-from jaxc_compiler.lowering.element.values import Scalars, apply
+from jaxc_compiler.lowering.kernel.cumulative import log_add_exp
 from jaxc_compiler.lowering.kernel.reduction import accumulator_dtype, combiner, identity
 from jaxc_compiler.lowering.linalg.base import Emitter, lowers
 from jaxc_compiler.mlir import ir
@@ -30,28 +30,13 @@ KINDS = {
 def combine(b: ScalarBuilder, kind: str, dtype: Any, x: Scalar, y: Scalar) -> Scalar:
     """Two partial results as one."""
     if kind == "logadd":
-        return _log_add(b, dtype, x, y)
+        return log_add_exp(b, dtype, x, y)
     return combiner(kind, dtype)(b, x, y)
 
 
 def neutral(kind: str, dtype: Any) -> Any:
     """The element that changes nothing."""
     return -np.inf if kind == "logadd" else identity(kind, dtype)
-
-
-def _log_add(b: ScalarBuilder, dtype: Any, x: Scalar, y: Scalar) -> Scalar:
-    """log(exp(x) + exp(y)); equal infinities stay, their difference would be NaN."""
-    aval = ShapedArray((), dtype)
-
-    def call(name: str, *values: Scalar) -> Scalar:
-        arrays = [Scalars(aval, value) for value in values]
-        return apply(name, arrays, {}, [aval])[0].at(b, ())
-
-    larger, distance = call("max", x, y), call("abs", call("sub", x, y))
-    grown = call("add", larger, call("log1p", call("exp", call("neg", distance))))
-    same = b.compare("arith.cmpf", 1, x, y)
-    infinite = b.compare("arith.cmpf", 1, call("abs", larger), b.constant(np.inf, dtype))
-    return b.select(b.all_of([same, infinite]), larger, grown)
 
 
 def projected(rank: int, dims: Sequence[int]) -> ir.AffineMap:

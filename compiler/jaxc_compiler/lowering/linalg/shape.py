@@ -10,12 +10,15 @@ from jaxc_compiler.mlir import ir
 from jaxc_compiler.opset.avals import ShapedArray
 
 
-@lowers("reshape", "squeeze", "expand_dims")
+@lowers("reshape", "squeeze")
 def lower_reshape(
-    e: Emitter, op: Any, operands: list, avals: list, out_avals: list, **_: Any
-) -> list[ir.Value]:
+    e: Emitter, op: Any, operands: list, avals: list, out_avals: list,
+    *, name: str, dimensions: Any = None, **_: Any,
+) -> list[ir.Value]:  # fmt: skip
     """Through one dimension: IREE sees that no element moves."""
     value, old, new = operands[0], avals[0], out_avals[0]
+    if name == "reshape" and dimensions is not None:
+        value, old = e.lax("transpose", (value, old), permutation=tuple(dimensions))
     if old.shape == new.shape:
         return [value]
     if not new.size:

@@ -31,7 +31,8 @@ def lower_sort(
 ) -> list[ir.Value]:
     """All operands ordered by the first `num_keys`; NaN is last."""  # fmt: skip
     arrays = list(zip(operands, avals))
-    return _Network(e, arrays, dimension, num_keys, descending=False).run()[:-1]
+    order = _Network(e, arrays[:num_keys], dimension, descending=False).order()
+    return [_taken(e, value, aval, order, dimension) for value, aval in arrays]
 
 
 @lowers("top_k")
@@ -39,42 +40,40 @@ def lower_top_k(
     e: Emitter, op: Any, operands: list, avals: list, out_avals: list, *, k: int, axis: int
 ) -> list[ir.Value]:
     """The first k of a descending sort; NaN is the largest."""
-    network = _Network(e, [(operands[0], avals[0])], axis, 1, descending=True)
-    values, index = network.run()
-    return [
-        e.slice(array, aval, [0] * aval.ndim)
-        for array, aval in zip((values, index), out_avals, strict=True)
-    ]
+    order = _Network(e, [(operands[0], avals[0])], axis, descending=True).order()
+    places = e.slice(order, out_avals[1], [0] * avals[0].ndim)
+    return [_taken(e, operands[0], out_avals[0], order, axis), places]
+
+
+def _taken(e: Emitter, value: ir.Value, out: ShapedArray, order: ir.Value, dim: int) -> ir.Value:
+    """The elements at the places of an order, which may be longer than the result."""
+
+    def element(b: ScalarBuilder, index: tuple) -> Scalar:
+        place = b.to_index(b.load(np.dtype(np.int32), order, index))
+        return b.load(out.dtype, value, (*index[:dim], place, *index[dim + 1 :]))
+
+    return e.elements(out, element)
 
 
 class _Network:
-    def __init__(self, e: Emitter, arrays: list, dim: int, keys: int, descending: bool):
+    """Orders keys; only they and the places they came from are moved."""
+
+    def __init__(self, e: Emitter, keys: list, dim: int, descending: bool):
         self.e, self.dim, self.keys, self.descending = e, dim, keys, descending
-        self.shape = arrays[0][1].shape
-        self.length = self.shape[dim]
+        shape = keys[0][1].shape
+        self.length = shape[dim]
         self.bits = max(self.length - 1, 0).bit_length()
-        padded = [*self.shape]
-        padded[dim] = 1 << self.bits
-        self.avals = [aval.update(shape=tuple(padded)) for _, aval in arrays]
-        self.index = ShapedArray(tuple(padded), np.int32)
-        self.inputs = arrays
+        self.shape = (*shape[:dim], 1 << self.bits, *shape[dim + 1 :])
+        self.avals = [aval.update(shape=self.shape) for _, aval in keys]
+        self.index = ShapedArray(self.shape, np.int32)
 
-    def run(self) -> list[ir.Value]:
-        """The sorted operands and, last, where each element came from."""
+    def order(self) -> ir.Value:
+        """Where the element at each place came from: an i32 array of the padded shape."""
         e = self.e
-        state = [self._pad(value, aval) for (value, _), aval in zip(self.inputs, self.avals)]
+        missing = [size - old for size, old in zip(self.shape, self.keys[0][1].shape)]
+        state = [e.padded(value, aval, missing, 0) for value, aval in self.keys]
         state.append(e.elements(self.index, lambda b, index: b.from_index(index[self.dim], 32)))
-        if self.bits:
-            state = self._stages(state)
-        shape = ShapedArray(self.shape, np.int32)
-        avals = [aval for _, aval in self.inputs] + [shape]
-        zeros = [0] * len(self.shape)
-        return [e.slice(value, aval, zeros) for value, aval in zip(state, avals)]
-
-    def _pad(self, value: ir.Value, aval: ShapedArray) -> ir.Value:
-        if aval.shape == self.shape:
-            return value
-        return self.e.insert(value, self.e.full(aval, 0), [0] * aval.ndim)
+        return self._stages(state)[-1] if self.bits else state[-1]
 
     def _stages(self, state: list[ir.Value]) -> list[ir.Value]:
         """for size in 0..bits: for distance in size..0: compare-exchange."""
@@ -128,7 +127,7 @@ class _Network:
         x_real = b.compare("arith.cmpi", 2, x[-1], limit)
         y_real = b.compare("arith.cmpi", 2, y[-1], limit)
         result = b.compare("arith.cmpi", 2, x[-1], y[-1])
-        for number in reversed(range(self.keys)):
+        for number in reversed(range(len(self.keys))):
             dtype = self.avals[number].dtype
             p, q = (y, x) if self.descending else (x, y)
             less = _key_less(b, dtype, p[number], q[number])

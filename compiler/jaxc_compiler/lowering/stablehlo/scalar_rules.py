@@ -50,8 +50,6 @@ UNSIGNED = {
     "arith.divui": "divide", "arith.remui": "remainder", "arith.maxui": "maximum",
     "arith.minui": "minimum",
 }  # fmt: skip
-# What the element rules add and subtract to round (`MAGIC` there), in f64 and f32.
-ROUNDING = frozenset({1.5 * 2.0**52, 1.5 * 2.0**23})
 CASTS = frozenset(
     {
         "arith.extf",
@@ -70,7 +68,7 @@ class ArrayBuilder(ScalarBuilder):
     """A `ScalarBuilder` whose values are StableHLO arrays of one shape, integers signless."""
 
     def __init__(self, e: Emitter, shape: tuple[int, ...]):
-        super().__init__(e.ip, e.ip.block, native_math=True, tensors=True)
+        super().__init__(e.ip, e.ip.block, relaxed=True, tensors=True)
         self.e, self.shape = e, shape
         self.index_type = self.type("i64")
 
@@ -86,11 +84,11 @@ class ArrayBuilder(ScalarBuilder):
         return self.number(type_, bool(value & 1) if bits == 1 else signed)
 
     def float_constant(self, type_: ir.Type, name: str, value: float) -> ir.Value:
-        constant = self.number(type_, value)
-        if value not in ROUNDING:
-            return constant
-        # XLA would make (x + c) - c, which rounds to a whole number, x again.
-        return self.e.op("optimization_barrier", [constant.type], [constant]).result
+        return self.number(type_, value)
+
+    def rounded(self, m: Any, x: ir.Value) -> ir.Value:
+        """XLA would make (x + y) - x, of which the element rules want the rounding, y."""
+        return self.e.op("optimization_barrier", [x.type], [x]).result
 
     def index(self, value: Any) -> ir.Value:
         return self.number(self.index_type, value) if isinstance(value, int) else value
@@ -139,24 +137,24 @@ class ArrayBuilder(ScalarBuilder):
         loop.results = list(op.results)[1:]
 
     def op2(self, name: str, results: Any, operands: Any) -> list[ir.Value]:
-        """Only what is needed: `arith.mulsi_extended` and `arith.mului_extended` of i64."""
+        """Only what is needed: `arith.mulsi_extended` and `arith.mului_extended`."""
         if not name.endswith("i_extended"):
             raise NotImplementedError(name)
         x, y = operands
-        low, high = self.ints(64).mul(x, y), self._high_product(x, y)
+        m = self.ints(8 * aval_of(x).dtype.itemsize)
+        low, high = m.mul(x, y), self._high_product(m, x, y)
         if name == "arith.mulsi_extended":  # a negative operand was taken for itself + 2^64
             for factor, other in ((x, y), (y, x)):
-                m = self.ints(64)
                 high = m.sub(high, m.select(m.slt(factor, 0), other, 0))
         return [low, high]
 
-    def _high_product(self, x: ir.Value, y: ir.Value) -> ir.Value:
+    def _high_product(self, m: Any, x: ir.Value, y: ir.Value) -> ir.Value:
         """The high word of an unsigned product, from products of halves."""
-        m = self.ints(64)
-        (x0, x1), (y0, y1) = ((m.and_(v, 0xFFFFFFFF), m.lshr(v, 32)) for v in (x, y))
-        middle = m.add(m.mul(x1, y0), m.lshr(m.mul(x0, y0), 32))
-        other = m.add(m.mul(x0, y1), m.and_(middle, 0xFFFFFFFF))
-        return m.add(m.mul(x1, y1), m.add(m.lshr(middle, 32), m.lshr(other, 32)))
+        half, mask = m.bits // 2, (1 << (m.bits // 2)) - 1
+        (x0, x1), (y0, y1) = ((m.and_(v, mask), m.lshr(v, half)) for v in (x, y))
+        middle = m.add(m.mul(x1, y0), m.lshr(m.mul(x0, y0), half))
+        other = m.add(m.mul(x0, y1), m.and_(middle, mask))
+        return m.add(m.mul(x1, y1), m.add(m.lshr(middle, half), m.lshr(other, half)))
 
     def op(
         self, name: str, result: ir.Type, operands: Sequence[ir.Value], attributes: Any = None

@@ -1,0 +1,135 @@
+"""The lowering for GPUs: samples and programs run on lavapipe, compiled for CUDA and the others."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from compiler import calls, gpu_harness
+from compiler.programs import PROGRAMS
+
+import jaxc
+import jaxc.numpy as jnp
+from jaxc_compiler import driver, legality, targets
+from jaxc_compiler.opset import book
+
+pytestmark = pytest.mark.compiler
+
+# The frontend writes these as simpler ops before there is a `lax` module.
+EXPANDED = frozenset(
+    {"cholesky", "triangular_solve", "lu", "lu_pivots_to_permutation", "qr", "householder_product"}
+) | {"eigh", "svd", "stop_gradient"}  # fmt: skip
+FAMILIES = sorted({op.kind for op in book.OPS.values() if op.samples} - {"linalg"})
+QUICK = {"float32", "int32", "uint32", "bool", "key<fry>"}
+
+
+def samples(kind: str, target: str, quick: bool) -> list[calls.Call]:
+    """The samples of a family that a target takes; quick: a few of the common dtypes."""
+    chip = targets.get(target).chip
+    found = []
+    for name, op in book.OPS.items():
+        if op.kind != kind or name in EXPANDED:
+            continue
+        made = [
+            call
+            for call in calls.calls(name)
+            if legality.refusal(target, chip, name, frozenset(call.dtypes)) is None
+        ]
+        common = [call for call in made if call.dtypes <= QUICK]
+        found += common[: 1 if kind == "elementwise" else 2] if quick else made
+    return found
+
+
+def check_on_vulkan(made: list[calls.Call]) -> None:
+    target = targets.get("vulkan:llvmpipe")
+    for call, got in zip(made, gpu_harness.run_calls(made, target), strict=True):
+        calls.assert_close(call, got)
+
+
+@pytest.mark.vulkan
+@pytest.mark.parametrize("kind", FAMILIES)
+def test_samples_on_lavapipe(kind):
+    check_on_vulkan(samples(kind, "vulkan", quick=True))
+
+
+PARTS = 8  # of the elementwise samples
+
+
+@pytest.mark.vulkan
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", sorted({*FAMILIES} - {"elementwise"}))
+def test_all_samples_on_lavapipe(kind):
+    check_on_vulkan(samples(kind, "vulkan", quick=False))
+
+
+@pytest.mark.vulkan
+@pytest.mark.slow
+@pytest.mark.parametrize("part", range(PARTS))
+def test_all_elementwise_samples_on_lavapipe(part):
+    check_on_vulkan(samples("elementwise", "vulkan", quick=False)[part::PARTS])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("target", ["cuda", "rocm", "metal"])
+@pytest.mark.parametrize("kind", FAMILIES)
+def test_all_samples_compile(kind, target):
+    made = samples(kind, target, quick=False)
+    assert len(driver.compile(calls.module_of_calls(made), targets.get(target)).vmfb) > 1000
+
+
+# Those that make `make test` see each part of the lowering without compiling for minutes.
+SHORT = (
+    "softmax", "grouped conv", "depthwise conv", "complex dot", "complex reductions", "while",
+    "reverse scan", "switch out of range", "loop from a value used later", "stable argsort",
+    "scatter", "complex scatter", "gather", "random", "cumlogsumexp", "max pool gradient",
+    "train step", "recurrent net", "attention", "solve", "stacked", "float16", "float8", "int64",
+    "booleans", "empty", "scalars",
+)  # fmt: skip
+
+
+def check_programs(names, target):
+    programs = [(PROGRAMS[name][0], list(PROGRAMS[name][1:])) for name in names]
+    found = gpu_harness.run_programs(programs, target)
+    for name, (function, arguments), results in zip(names, programs, found, strict=True):
+        eager = function(*map(jnp.asarray, arguments))  # by the op book's NumPy kernels
+        leaves = jaxc.tree_util.tree_leaves(eager)
+        for got, leaf in zip(results, leaves, strict=True):
+            assert_near(got, np.asarray(leaf), name)
+
+
+def assert_near(got, wanted, name):
+    assert (got.shape, got.dtype) == (wanted.shape, wanted.dtype), name
+    tolerance = 2e-5 if wanted.dtype.itemsize >= 4 else 2e-3
+    wide = np.complex128 if wanted.dtype.kind == "c" else np.float64
+    np.testing.assert_allclose(
+        got.astype(wide), wanted.astype(wide), tolerance, tolerance, err_msg=name
+    )
+
+
+@pytest.mark.vulkan
+def test_programs_on_lavapipe():
+    check_programs(SHORT, targets.get("vulkan:llvmpipe"))
+
+
+@pytest.mark.vulkan
+@pytest.mark.slow
+@pytest.mark.parametrize("part", range(3))
+def test_other_programs_on_lavapipe(part):
+    names = [name for name in PROGRAMS if name not in SHORT]
+    check_programs(names[part::3], targets.get("vulkan:llvmpipe"))
+
+
+def compile_programs(names, spec):
+    target = targets.get(spec)
+    taken = [n for n in names if n != "float8" or target.name in ("vulkan", "metal")]
+    programs = [(PROGRAMS[name][0], list(PROGRAMS[name][1:])) for name in taken]
+    assert len(driver.compile(gpu_harness.module_of_programs(programs), target).vmfb) > 1000
+
+
+def test_programs_compile_for_cuda():
+    compile_programs(SHORT[::3], "cuda")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("spec", ["cuda:sm_89", "rocm:gfx1100", "rocm:gfx942", "metal"])
+def test_all_programs_compile(spec):
+    compile_programs(list(PROGRAMS), spec)
