@@ -140,6 +140,7 @@ def to_device(array: np.ndarray, device: Device | None = None) -> HalBufferView:
     if dtype in _CARRIERS:
         array = array.view(_CARRIERS[dtype])
     if not device.is_host:
+        device.attach()
         return _copied(array, device, kind, _DEVICE_MEMORY, _DEVICE_USAGE)
     nbytes = array.nbytes
     if nbytes >= SHARE_FROM_BYTES:
@@ -176,6 +177,7 @@ def _staged(
     size = source.byte_length()
     if not size:
         return np.empty(shape, dtype)
+    device.attach()
     target = device.hal.allocator.allocate_buffer(_HOST_MEMORY, _STAGING_USAGE, size)
     semaphore = device.hal.create_semaphore(0)
     arrived = HalFence.create_at(semaphore, 1)

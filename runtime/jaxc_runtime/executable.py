@@ -132,6 +132,7 @@ def load(
         FileNotFoundError, PermissionError, IsADirectoryError: the path cannot be read.
     """
     device = device or get()
+    device.attach()
     vm = instance()
     try:
         module = _load_module(vm, source)
