@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import random
 import subprocess
 import sys
@@ -121,9 +122,11 @@ def test_a_fingerprint_follows_the_file(tmp_path, monkeypatch):
     def load(name, body, before=""):
         path = tmp_path / f"{name}.py"
         path.write_text(before + source.format(name, body))
-        from jaxc_tools.loading import load_pass
-
-        return fingerprint(load_pass(str(path)))
+        spec = importlib.util.spec_from_file_location(name, path)
+        module = importlib.util.module_from_spec(spec)
+        monkeypatch.setitem(sys.modules, name, module)
+        spec.loader.exec_module(module)
+        return fingerprint(getattr(module, name))
 
     assert load("first_pass", "pass") == load("first_pass", "pass")
     assert load("first_pass", "pass") != load("first_pass", "return None")

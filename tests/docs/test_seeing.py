@@ -33,7 +33,7 @@ def test_the_page_shows_what_its_commands_print(tmp_path):
     # The profiled script runs as __main__ and imports the model by name: it comes last.
     assert [words[0] for words in commands[:-1]].count("profile") == 0
     for words, done, text in zip(commands, run_commands(commands, tmp_path), expected, strict=True):
-        shown = done.out or done.err
+        shown = done.stdout or done.stderr
         if words[0] == "profile":
             shown, text = _without_numbers(shown), _without_numbers(text)
         pattern = re.escape(text.strip()).replace(re.escape("..."), ".*")

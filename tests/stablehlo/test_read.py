@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
+from tools import commands
 
 import jaxc
 import jaxc.numpy as jnp
@@ -220,15 +218,10 @@ def test_compiled_module_clamps_and_saturates(tmp_path):
         np.testing.assert_array_equal(got, np.asarray(wanted))
 
 
-def _jaxc(*arguments):
-    command = [sys.executable, "-m", "jaxc_tools", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True)
-
-
 def test_command(tmp_path):
     source, output = tmp_path / "model.stablehlo.mlir", tmp_path / "model.vmfb"
     source.write_text(f"module @sine {{ {SINE} }}")
-    done = _jaxc("compile", source, "-o", output)
+    done = commands.jaxc("compile", source, "-o", output)
     assert done.returncode == 0, done.stderr
     assert "sine(float32[4]) -> (float32[4]) for cpu" in done.stdout
     np.testing.assert_allclose(jaxc_runtime.load(output)(X[0]), np.sin(X[0]), 1e-6)
@@ -238,6 +231,6 @@ def test_command_says_what_is_wrong(tmp_path):
     source = tmp_path / "model.mlir"
     source.write_text(REFUSED["unknown op"][0])
     for path, message in [(source, "fft is not supported"), (tmp_path / "no.mlir", "cannot read")]:
-        done = _jaxc("compile", path, "-o", tmp_path / "x")
+        done = commands.jaxc("compile", path, "-o", tmp_path / "x")
         assert done.returncode == 2
         assert message in done.stderr and len(done.stderr.strip().splitlines()) == 1

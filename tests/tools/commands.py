@@ -1,38 +1,67 @@
-"""Runs several `jaxc` commands in one process that has not imported real JAX."""
+"""Runs `jaxc` commands in one process for all tests of a worker, one that never imports real JAX.
+
+A command takes milliseconds there instead of the second that starting a process takes. Commands
+that are about a process of their own (`jaxc run script.py`) are run in one.
+"""
 
 from __future__ import annotations
 
+import atexit
+import functools
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
-_RUNNER = """
-import contextlib, io, json, sys
+_SERVER = """
+import contextlib, io, json, os, sys, traceback
 from jaxc_tools import cli
-for arguments in json.loads(sys.stdin.read()):
+
+answers = os.fdopen(os.dup(1), "w")
+os.dup2(2, 1)  # what native code prints is no answer
+for line in sys.stdin:
+    request = json.loads(line)
+    os.chdir(request["folder"])
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        status = cli.main(arguments)
-    print(json.dumps([status, out.getvalue(), err.getvalue()]))
+        sys.stdin = io.StringIO(request["stdin"])
+        try:
+            status = cli.main(request["arguments"])
+        except SystemExit as exit:
+            status = exit.code
+        except BaseException:
+            traceback.print_exc()
+            status = 1
+    print(json.dumps([status, out.getvalue(), err.getvalue()]), file=answers, flush=True)
 """
 
-
-class Done(NamedTuple):
-    """What one command did."""
-
-    status: int
-    out: str
-    err: str
+Done = subprocess.CompletedProcess
 
 
-def run_commands(commands: Sequence[Sequence[object]], folder: Path) -> list[Done]:
+@functools.cache
+def _server() -> subprocess.Popen:
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    process = subprocess.Popen([sys.executable, "-c", _SERVER], text=True, **pipes)
+    atexit.register(process.kill)
+    return process
+
+
+def jaxc(*arguments: object, stdin: str = "", folder: Path | None = None) -> Done[str]:
+    """What a command printed, and its exit status, run in `folder` (default: the current one)."""
+    server = _server()
+    words = [str(word) for word in arguments]
+    request = {"arguments": words, "stdin": stdin, "folder": str(folder or os.getcwd())}
+    assert server.stdin is not None and server.stdout is not None
+    print(json.dumps(request), file=server.stdin, flush=True)
+    answer = server.stdout.readline()
+    if not answer:
+        _server.cache_clear()
+        raise AssertionError(f"jaxc {' '.join(words)} ended the process: {server.wait()}")
+    return Done(words, *json.loads(answer))
+
+
+def run_commands(commands: Sequence[Sequence[object]], folder: Path) -> list[Done[str]]:
     """The results of the commands, run one after the other in `folder`."""
-    arguments = json.dumps([[str(word) for word in command] for command in commands])
-    process = subprocess.run(
-        [sys.executable, "-c", _RUNNER], input=arguments, capture_output=True, text=True, cwd=folder
-    )
-    assert process.returncode == 0, process.stderr
-    return [Done(*json.loads(line)) for line in process.stdout.splitlines()]
+    return [jaxc(*command, folder=folder) for command in commands]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from tools.commands import Done, jaxc
 
 import jaxc_runtime
 from jaxc_tools import cli
@@ -38,13 +37,7 @@ def model(tmp_path: Path) -> Path:
     return path
 
 
-def jaxc(*arguments: object, stdin: str = "") -> subprocess.CompletedProcess[str]:
-    """The command in its own process: import hooks and `__main__` are per process."""
-    command = [sys.executable, "-m", "jaxc_tools", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, input=stdin)
-
-
-def check_usage_error(done: subprocess.CompletedProcess[str], message: str) -> None:
+def check_usage_error(done: Done[str], message: str) -> None:
     assert done.returncode == 2, done.stderr
     assert message in done.stderr
     assert done.stderr.startswith("jaxc: ")

@@ -55,7 +55,7 @@ def pages(tmp_path_factory) -> Path:
     done = run_commands(
         [("explore", *words, "-o", f"{name}.html") for name, words in PAGES.items()], folder
     )
-    assert [found.err for found in done] == [""] * len(PAGES)
+    assert [found.stderr for found in done] == [""] * len(PAGES)
     return folder
 
 

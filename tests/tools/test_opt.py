@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from tools.commands import jaxc
 
-from jaxc_tools import cli
 from jaxc_tools.testing import check
 
 pytestmark = pytest.mark.compiler
@@ -36,10 +36,11 @@ def here(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def opt(here, capsys):
-    def run(*arguments, status=0):
-        assert cli.main(["opt", *arguments]) == status
-        return capsys.readouterr()
+def opt(here):
+    def run(*arguments, status=0, stdin=""):
+        done = jaxc("opt", *arguments, stdin=stdin)
+        assert done.returncode == status, done.stderr
+        return done
 
     return run
 
@@ -52,28 +53,30 @@ def write(name, body):
 
 
 def test_passes_run_and_their_text_is_read_again(opt):
-    out = opt("neg.mlir", "--pass-pipeline=fold_shape_ops").out
+    out = opt("neg.mlir", "--pass-pipeline=fold_shape_ops").stdout
     check(out, "// CHECK: func.func @main\n// CHECK-NEXT: return %arg0")
     opt("program.py:f", "--args", "f32[3], f32[3]", "--pass-pipeline=lax,kernel", "-o", "k.mlir")
     check(Path("k.mlir").read_text(), "// CHECK: kernel.fused_2to1\n// CHECK: lax.yield_1to0")
-    check(opt("k.mlir", "--pass-pipeline=linalg").out, "// CHECK: hal.executable")
+    check(opt("k.mlir", "--pass-pipeline=linalg").stdout, "// CHECK: hal.executable")
 
 
 def test_what_is_printed_meanwhile(opt):
     found = opt("neg.mlir", "--pass-pipeline=lax", "--print-after", "fold_shape_ops", "--timing")
-    check(found.err, """
+    check(found.stderr, """
         // CHECK: IR Dump After fold_shape_ops
         // CHECK: ms {{.*}}  fold_constants
         // CHECK: ms {{.*}}  total
     """)  # fmt: skip
     everything = opt("neg.mlir", "--pass-pipeline=lax", "--print-after-all", "--print-before-all")
-    assert everything.err.count("IR Dump After") == everything.err.count("IR Dump Before") == 5
+    assert (
+        everything.stderr.count("IR Dump After") == everything.stderr.count("IR Dump Before") == 5
+    )
 
 
 def test_a_users_pass(opt):
     write("stops_here", "raise error(op, 'no negations')")
     found = opt("neg.mlir", "--load", "stops_here.py", "--pass-pipeline=stops_here", status=2)
-    assert found.err == "jaxc: neg.mlir:2:8: error: pass stops_here: no negations\n"
+    assert found.stderr == "jaxc: neg.mlir:2:8: error: pass stops_here: no negations\n"
 
 
 @pytest.mark.parametrize(
@@ -94,8 +97,8 @@ def test_a_users_pass(opt):
 )
 def test_mistakes_are_one_line(opt, arguments, message):
     found = opt(*arguments, status=2)
-    assert message in found.err
-    assert found.err.count("\n") == 1
+    assert message in found.stderr
+    assert found.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize(
@@ -109,7 +112,7 @@ def test_mistakes_are_one_line(opt, arguments, message):
 )
 def test_mistakes_in_ir_have_a_position(opt, old, new, where):
     Path("bad.mlir").write_text(NEGATIONS.replace(old, new, 1))
-    assert f"bad.mlir:{where}" in opt("bad.mlir", "--pass-pipeline=lax", status=2).err.replace(
+    assert f"bad.mlir:{where}" in opt("bad.mlir", "--pass-pipeline=lax", status=2).stderr.replace(
         "bad.mlir: no", "bad.mlir:no"
     )
 
@@ -155,26 +158,26 @@ def test_expected_diagnostics(opt):
     Path("both.mlir").write_text("// -----\n".join(chunks))
     arguments = ["both.mlir", "--load", "stops_here.py", "--pass-pipeline=stops_here"]
     arguments += ["--split-input-file", "--verify-diagnostics"]
-    assert opt(*arguments).err == ""
+    assert opt(*arguments).stderr == ""
     Path("both.mlir").write_text("// -----\n".join([*chunks, chunks[0].replace("no neg", "other")]))
-    found = opt(*arguments, status=1).err.splitlines()
+    found = opt(*arguments, status=1).stderr.splitlines()
     assert found == [
         "both.mlir:14:8: error: unexpected error: pass stops_here: no negations",
         'both.mlir:13: error: expected error "other" at line 14 was not produced',
     ]
     Path("both.mlir").write_text(NEGATIONS + "// expected-eror {{x}}\n")
-    assert "misspelt directive" in opt(*arguments, status=2).err
+    assert "misspelt directive" in opt(*arguments, status=2).stderr
 
 
 def test_modules_of_one_file(opt):
     Path("two.mlir").write_text(f"{NEGATIONS}// -----\n{NEGATIONS}")
-    out = opt("two.mlir", "--split-input-file", "--pass-pipeline=fold_shape_ops").out
+    out = opt("two.mlir", "--split-input-file", "--pass-pipeline=fold_shape_ops").stdout
     assert out.count("// -----\n") == 1
     assert out.count("return %arg0") == 2
 
 
 def test_list_of_passes(opt):
-    out = opt("--list-passes").out
+    out = opt("--list-passes").stdout
     check(out, """
         // CHECK: eliminate_dead_ops{{ +}}Removes ops whose results nobody reads.
         // CHECK: mlir(cse)
@@ -186,20 +189,20 @@ def test_list_of_passes(opt):
 
 
 @pytest.mark.parametrize("options", [[], ["--pattern"]])
-def test_a_new_pass_runs_and_its_test_passes(opt, options, capsys):
+def test_a_new_pass_runs_and_its_test_passes(opt, options):
     name = f"use_sub_{len(options)}"
-    assert cli.main(["new-pass", name, *options]) == 0
+    assert jaxc("new-pass", name, *options).returncode == 0
     out = opt(
         "program.py:f", "--args", "f32[3], f32[3]", "--load", f"{name}.py",
         f"--pass-pipeline={name},eliminate_dead_ops",
-    ).out  # fmt: skip
+    ).stdout  # fmt: skip
     check(out, "// CHECK-NOT: lax.neg\n// CHECK: lax.sub\n// CHECK-NEXT: return")
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"test_{name}.py"]
     done = subprocess.run(command, capture_output=True, text=True, env=dict(os.environ))
     assert "2 passed" in done.stdout, done.stdout
-    capsys.readouterr()
-    assert cli.main(["new-pass", name]) == 2
-    assert f"{name}.py exists already" in capsys.readouterr().err
+    again = jaxc("new-pass", name)
+    assert again.returncode == 2
+    assert f"{name}.py exists already" in again.stderr
 
 
 @pytest.mark.parametrize(
@@ -213,7 +216,8 @@ def test_a_new_pass_runs_and_its_test_passes(opt, options, capsys):
         ("../x", "is no name of a pass"),
     ],
 )
-def test_names_a_pass_cannot_have(here, capsys, name, message):
-    assert cli.main(["new-pass", name]) == 2
-    assert message in capsys.readouterr().err
+def test_names_a_pass_cannot_have(here, name, message):
+    done = jaxc("new-pass", name)
+    assert done.returncode == 2
+    assert message in done.stderr
     assert not [path for path in here.iterdir() if path.name.startswith("test_")]

@@ -70,7 +70,7 @@ def done(tmp_path_factory) -> dict[str, Done]:
     folder = tmp_path_factory.mktemp("seeing")
     (folder / "model.py").write_text(MODEL)
     [saved] = run_commands([COMMANDS["linalg"]], folder)
-    (folder / "linalg.mlir").write_text(saved.out)
+    (folder / "linalg.mlir").write_text(saved.stdout)
     return dict(zip(COMMANDS, run_commands(list(COMMANDS.values()), folder), strict=True))
 
 
@@ -79,7 +79,7 @@ def done(tmp_path_factory) -> dict[str, Done]:
     [
         ("llvm", "define "),
         ("asm", "kernel_0:"),
-        ("ptx", ".visible .entry main_dispatch_0"),
+        ("ptx", ".visible .entry main_dispatch_"),
         ("spirv", "spirv.module"),
         ("linalg", "flow.dispatch @kernel_0::@kernel_0("),
         ("loc", 'loc("scatter"('),
@@ -89,21 +89,21 @@ def done(tmp_path_factory) -> dict[str, Done]:
     ],
 )
 def test_stages_below_and_around(done, command, text):
-    assert done[command].status == 0, done[command].err
-    assert text in done[command].out
+    assert done[command].returncode == 0, done[command].stderr
+    assert text in done[command].stdout
 
 
 def test_a_saved_linalg_stage_is_read_back(done):
-    assert done["linalg again"].out == done["linalg"].out
+    assert done["linalg again"].stdout == done["linalg"].stdout
 
 
 def test_a_diff_shows_what_a_pass_changed_and_nothing_else(done):
-    lines = done["diff"].out.splitlines()
+    lines = done["diff"].stdout.splitlines()
     changed = [x for x in lines if x[:1] in "+-" and x[:3] not in ("+++", "---")]
     assert len(changed) == 2
     assert 'copies = "its operand is used again by add at model.py:7"' in changed[1]
-    assert "after lower_boundary" in done["all diffs"].out
-    assert "merge_equal_ops (4): no change" in done["all diffs"].out
+    assert "after lower_boundary" in done["all diffs"].stdout
+    assert "merge_equal_ops (4): no change" in done["all diffs"].stdout
 
 
 @pytest.mark.parametrize(
@@ -119,25 +119,25 @@ def test_a_diff_shows_what_a_pass_changed_and_nothing_else(done):
     ],
 )
 def test_mistakes_are_one_line(done, command, message):
-    assert done[command].status == 2
-    assert message in done[command].err
-    assert done[command].err.count("\n") == 1
+    assert done[command].returncode == 2
+    assert message in done[command].stderr
+    assert done[command].stderr.count("\n") == 1
 
 
 def test_why_names_the_copy_the_line_and_who_needs_the_operand(done):
     found = done["why copies"]
-    assert found.status == 1  # --forbid-copies
-    [line] = [x for x in found.out.splitlines() if "scatter:" in x]
+    assert found.returncode == 1  # --forbid-copies
+    [line] = [x for x in found.stdout.splitlines() if "scatter:" in x]
     assert " ".join(line.split()) == (
         "model.py:6 y = x.at[i].set(v) scatter: copies f32[100]: "
         "its operand is used again by add at model.py:7"
     )
-    assert "kernel_0: 7 ops" in found.out
+    assert "kernel_0: 7 ops" in found.stdout
 
 
 def test_why_as_data(done):
-    assert done["why heat"].status == 0
-    report = json.loads(done["why heat"].out)
+    assert done["why heat"].returncode == 0
+    report = json.loads(done["why heat"].stdout)
     [loop], [update] = report["loops"], report["updates"]
     assert (loop["name"], loop["trips"], loop["place"]) == ("scan", 100, "kernel_0")
     assert update["reason"] == ""
@@ -149,15 +149,15 @@ def test_why_as_data(done):
 
 
 def test_why_says_what_is_in_no_kernel(done):
-    text = done["why left out"].out
+    text = done["why left out"].stdout
     assert "dot_general: the contraction takes 268 MFLOP, and a kernel's limit for int32" in text
     assert "it needs the result of dot_general at model.py:15, which is in no kernel" in text
-    loop = done["why host loop"].out
+    loop = done["why host loop"].stdout
     assert "scan, 5 steps: runs in the host program, because of dot_general at model.py:19" in loop
 
 
 def test_why_of_a_gpu_reads_the_dispatches_that_iree_forms(done):
-    report = json.loads(done["why cuda"].out)
+    report = json.loads(done["why cuda"].stdout)
     dispatches = [node for node in report["nodes"] if node["kind"] == "dispatch"]
     assert all(node["label"].startswith("main_dispatch_") for node in dispatches)
     lines = {line for node in dispatches for _, line in node["lines"]}

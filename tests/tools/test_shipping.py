@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tools.commands import jaxc
 
 import jaxc.numpy as jnp
 import jaxc_runtime
@@ -241,22 +242,19 @@ def add(x, y): return {"sum": x + y}
 """
 
 
-def test_command_line(tmp_path, capsys):
-    """In a process of its own where a user's file is imported: `jax` there is jaxc."""
+def test_command_line(tmp_path):
     source, out = tmp_path / "model.py", tmp_path / "model.vmfb"
     source.write_text(MODEL)
     both = ["compile", f"{source}:double", f"{source}:add", "-o", str(out)]
     shapes = ["--args", "f32[4]", "--args", "f32[4], f32[4]"]
     options = ["--donate", "", "--donate", "1", "--weights", "file"]
     targets = ["--target", "cpu", "--target", "cpu:riscv64"]
-    command = [sys.executable, "-m", "jaxc_tools", *both, *shapes]
-    done = subprocess.run([*command, *options, *targets], capture_output=True, text=True)
+    done = jaxc(*both, *shapes, *options, *targets)
     made = "add(float32[4], float32[4] donated) -> (float32[4]) for cpu:host, cpu:riscv64"
     assert made in done.stdout, done.stderr
     assert not out.with_suffix(".irpa").exists()  # there are no weights
     np.testing.assert_array_equal(jaxc_runtime.load(out).add([1.0] * 4, [2.0] * 4)["sum"], [3] * 4)
-    wrong = [*command, "--donate", "3", "--donate", ""]
-    done = subprocess.run(wrong, capture_output=True, text=True)
+    done = jaxc(*both, *shapes, "--donate", "3", "--donate", "")
     assert "double has 1 arguments, no 3 to donate" in done.stderr
     assert done.stderr.count("\n") == 1
     for options, message in [
@@ -266,10 +264,10 @@ def test_command_line(tmp_path, capsys):
         ([*shapes, "--weights", "zip"], "unknown --weights 'zip': inline or file"),
         ([*shapes, "--target", "cpu", "--target", "abacus"], "unknown target 'abacus'"),
     ]:
-        assert cli.main([*both, *options]) == 2
-        error = capsys.readouterr().err
-        assert message in error
-        assert error.count("\n") == 1
+        done = jaxc(*both, *options)
+        assert done.returncode == 2
+        assert message in done.stderr
+        assert done.stderr.count("\n") == 1
 
 
 def test_a_plugin_of_xla_gets_a_program_of_one_function(tmp_path, x, capsys):

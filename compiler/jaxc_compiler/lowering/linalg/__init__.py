@@ -26,7 +26,7 @@ from jaxc_compiler.mlir import ir
 
 def lower_linalg(module: ir.Module, target: Any = None) -> None:
     """Lower the `lax` ops that are left in the functions of a module."""
-    relaxed = target is not None and target.backend == "gpu"
+    on_gpu = target is not None and target.backend == "gpu"
     for op in module.body.operations:
         if op.operation.name == "func.func":
-            lower_block(op.operation.regions[0].blocks[0], relaxed)
+            lower_block(op.operation.regions[0].blocks[0], on_gpu)

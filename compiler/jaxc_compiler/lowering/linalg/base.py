@@ -61,13 +61,13 @@ class Emitter:
     Attributes:
       ip: where ops are put; `at` moves it.
       loc: the location new ops get: that of the op being lowered.
-      relaxed: whether the target's floats are (see `ScalarBuilder`).
+      on_gpu: whether it is for a GPU, where floats are relaxed (see `ScalarBuilder`).
     """
 
-    def __init__(self, ip: Any, relaxed: bool = False):
+    def __init__(self, ip: Any, on_gpu: bool = False):
         self.ip = ip
         self.loc: Any = None
-        self.relaxed = relaxed
+        self.on_gpu = on_gpu
 
     @contextmanager
     def at(self, block: ir.Block) -> Iterator[None]:
@@ -94,7 +94,7 @@ class Emitter:
     def builder(self, block: ir.Block) -> ScalarBuilder:
         """A scalar builder for the body of an op on arrays."""
         ip = ir.InsertionPoint(block)
-        return ScalarBuilder(ip, block, relaxed=self.relaxed, tensors=True)
+        return ScalarBuilder(ip, block, relaxed=self.on_gpu, tensors=True)
 
     def index(self, value: int) -> ir.Value:
         index = ir.IndexType.get()
@@ -388,12 +388,12 @@ def _i64() -> ir.Type:
 # -- blocks ----------------------------------------------------------------------------------------
 
 
-def lower_block(block: ir.Block, relaxed: bool) -> None:
+def lower_block(block: ir.Block, on_gpu: bool) -> None:
     """Replace the `lax` ops of a block, not those inside of regions that stay."""
     for op in [op.operation for op in block.operations]:
         name = lax.name_of(op)
         if name and name != "yield":
-            e = Emitter(ir.InsertionPoint(op), relaxed)
+            e = Emitter(ir.InsertionPoint(op), on_gpu)
             e.loc = op.location
             results = _lower_op(e, op, name)
             for old, new in zip(op.results, results, strict=True):

@@ -23,7 +23,7 @@ def inline(e: Emitter, body: ir.Block, arguments: Sequence[ir.Value]) -> list[ir
     ops = [op.operation for op in body.operations]
     for op in ops:
         block.append(op)
-    lower_block(block, e.relaxed)
+    lower_block(block, e.on_gpu)
     results = [e.stored(value) for value in ops[-1].operands]
     ops[-1].erase()
     return results

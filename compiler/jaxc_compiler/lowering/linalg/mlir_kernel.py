@@ -83,7 +83,7 @@ def lower_mlir_kernel(
         argument.replace_all_uses_with(operand)
     body = [each.operation for each in block.operations]
     results = list(body[-1].operands)
-    if not _needs_dispatch(function, on_gpu=e.native_math):
+    if not _needs_dispatch(function, on_gpu=e.on_gpu):
         body[-1].erase()
         _move(body[:-1], e.ip)
         return results
