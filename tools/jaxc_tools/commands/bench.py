@@ -39,7 +39,8 @@ def _bench_file(path: str, inputs: list[str], function: str | None, driver: str 
     from jaxc_tools.program import time_program
 
     for found in time_program(path, inputs, function, driver):
-        launches = "" if found.dispatches is None else f", {found.dispatches} dispatches"
+        count = found.dispatches
+        launches = "" if count is None else f", {count} dispatch{'' if count == 1 else 'es'}"
         print(f"{found.signature} on {found.target}{launches}")
         print(
             f"  min {1e6 * found.least:.1f} us, median {1e6 * found.median:.1f} us per call "
