@@ -18,6 +18,19 @@ from jaxc_runtime.errors import DeviceError
 _ARCH_NAMES = {"amd64": "x86_64", "arm64": "aarch64"}
 
 
+# What XLA's plugins compile; the plugin looks itself at whether the program is for its device.
+_PLUGIN_TARGETS = ("pjrt", "tpu")
+
+
+def is_for_plugin(program: CompiledProgram) -> bool:
+    """Whether a plugin of XLA's runs a program, and not IREE.
+
+    >>> is_for_plugin(CompiledProgram("tpu:v5e:2x2", "tpu"))
+    True
+    """
+    return program.target.partition(":")[0] in _PLUGIN_TARGETS
+
+
 def takes(driver: str, program: CompiledProgram) -> bool:
     """Whether a driver, or the address of one of its devices, is of the kind a program wants."""
     name = driver.partition("://")[0]

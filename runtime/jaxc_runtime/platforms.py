@@ -47,6 +47,10 @@ class Device(Protocol):
         """The elements of a buffer, of the shape and dtype that the caller knows it has."""
         ...
 
+    def holds(self, held: Any, shape: tuple[int, ...], dtype: np.dtype, /) -> bool:
+        """Whether a buffer is an array of this shape and dtype."""
+        ...
+
     def load(self, program: bytes, function: str = "main") -> Run:
         """A compiled program as a function of buffers."""
         ...
@@ -102,6 +106,10 @@ class IreeDevice:
     def to_numpy(self, held: Any, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
         """The elements of a buffer."""
         return buffer.to_numpy(held, shape, dtype, self.hal)
+
+    def holds(self, held: Any, shape: tuple[int, ...], dtype: np.dtype) -> bool:
+        """Whether a buffer is an array of this shape and dtype; integers may have any sign."""
+        return buffer.holds(held, shape, dtype)
 
     def load(self, program: bytes, function: str = "main") -> Run:
         """A compiled program as a function of buffers.
@@ -185,6 +193,32 @@ def devices(platform: str) -> tuple[Device, ...]:
             raise DeviceError(f"the driver of platform {platform!r} finds no device")
         _found[platform] = listed
     return _found[platform]
+
+
+def hal_device(address: str) -> IreeDevice:
+    """The device of one of IREE's drivers at an address, or its default one; opened when used.
+
+    >>> hal_device("local-task").platform
+    'cpu'
+    """
+    name = address.partition("://")[0]
+    platform = "cpu" if name in device.HOST_DRIVERS else name
+    return IreeDevice(platform, 0, {"name": platform, "uri": address, "details": ""})
+
+
+def at(address: str) -> Device:
+    """The device of a platform, its first one, or that of an address as `xla_cpu://1`.
+
+    Raises:
+        DeviceError: there is no such device.
+    """
+    name, _, number = address.partition("://")
+    found = devices(name)
+    if number in ("", "0"):
+        return found[0]
+    if not number.isdecimal() or int(number) >= len(found):
+        raise DeviceError(f"there is no device {address!r}: {name} has {len(found)}")
+    return found[int(number)]
 
 
 def chip_of(uri: str) -> str | None:

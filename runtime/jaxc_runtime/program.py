@@ -7,15 +7,14 @@ needs no compiler and no frontend. Imports the file format, the devices, buffers
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from iree.runtime import HalBufferView
 from iree.runtime.version import VERSION as IREE_VERSION
 
-from jaxc_runtime import archive, artifact, buffer, device, executable, matching, structure
+from jaxc_runtime import archive, artifact, buffer, executable, matching, platforms, structure
 from jaxc_runtime.artifact import ArraySpec, Artifact, CompiledProgram, Metadata, Signature
 from jaxc_runtime.errors import ArtifactError, DeviceError, ExecutionError
 
@@ -29,8 +28,8 @@ class DeviceArray:
 
     __slots__ = ("_borrowed", "_device", "_view", "dtype", "shape")
 
-    def __init__(self, view: HalBufferView, spec: ArraySpec, on: device.Device, borrowed: bool):
-        self._view: HalBufferView | None = view
+    def __init__(self, view: Any, spec: ArraySpec, on: platforms.Device, borrowed: bool):
+        self._view: Any = view
         self._borrowed = borrowed  # others may have this memory too
         self._device = on
         self.shape = spec.shape
@@ -39,10 +38,10 @@ class DeviceArray:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         """A copy of the elements."""
         del copy
-        held = buffer.to_numpy(self.view(), self.shape, self.dtype, self._device)
+        held = self._device.to_numpy(self.view(), self.shape, self.dtype)
         return np.array(held, dtype=dtype)
 
-    def view(self) -> HalBufferView:
+    def view(self) -> Any:
         """The buffer.
 
         Raises:
@@ -56,20 +55,20 @@ class DeviceArray:
         """Note that a result may have its memory too."""
         self._borrowed = True
 
-    def is_on(self, other: device.Device) -> bool:
+    def is_on(self, other: platforms.Device) -> bool:
         """Whether it is in the memory of a device."""
         return self._device is other
 
-    def donate(self) -> HalBufferView:
+    def donate(self) -> Any:
         """A buffer with the elements, which the caller may overwrite."""
         view = self.view()
         if self._borrowed:
-            view = buffer.to_device(buffer.aligned_copy(np.asarray(self)), self._device)
+            view = self._device.to_device(buffer.aligned_copy(np.asarray(self)))
         self._view = None
         return view
 
     def __repr__(self) -> str:
-        state = "donated" if self._view is None else self._device.driver
+        state = "donated" if self._view is None else self._device.platform
         return f"DeviceArray({self.shape}, {self.dtype.name}, {state})"
 
 
@@ -78,12 +77,15 @@ class Function:
 
     def __init__(
         self,
-        run: executable.Executable,
+        run: platforms.Run,
+        on: platforms.Device,
         signature: Signature,
         report: artifact.FunctionReport | None = None,
     ):
         self.signature = signature
         self._run = run
+        self._on = on
+        self._is_host = on.platform == "cpu"  # its results are views of the program's memory
         self._donated = frozenset(signature.donated)
         every = range(len(signature.outputs))
         self._borrowed = frozenset(every if report is None else report.borrowed)
@@ -118,10 +120,10 @@ class Function:
 
     def _run_to_numpy(self, leaves: list[tuple[str, Any]]) -> list[np.ndarray]:
         arrays = [
-            buffer.to_numpy(view, spec.shape, spec.numpy_dtype, self._run.device)
+            self._on.to_numpy(view, spec.shape, spec.numpy_dtype)
             for view, spec in zip(self._invoke(leaves), self.signature.outputs)
         ]
-        for number in self._borrowed if self._run.device.is_host else ():
+        for number in self._borrowed if self._is_host else ():
             arrays[number] = arrays[number].copy()
         return arrays
 
@@ -134,7 +136,7 @@ class Function:
         """
         results = self._invoke(self._leaves(arguments), share=False)
         arrays = [
-            DeviceArray(view, spec, self._run.device, number in self._borrowed)
+            DeviceArray(view, spec, self._on, number in self._borrowed)
             for number, (view, spec) in enumerate(zip(results, self.signature.outputs))
         ]
         return structure.unflatten(self.signature.out_structure, arrays)
@@ -142,9 +144,9 @@ class Function:
     def _leaves(self, arguments: tuple) -> list[tuple[str, Any]]:
         return structure.flatten(self.signature.in_structure, arguments, "argument")
 
-    def _invoke(self, leaves: list[tuple[str, Any]], share: bool = True) -> list[HalBufferView]:
+    def _invoke(self, leaves: list[tuple[str, Any]], share: bool = True) -> list[Any]:
         """Run; unless `share`, no result has memory of the caller's arrays."""
-        signature, on = self.signature, self._run.device
+        signature, on = self.signature, self._on
         prepared = [
             _resident(value, spec, path, on)
             if isinstance(value, DeviceArray)
@@ -164,9 +166,9 @@ class Function:
                 continue
             if (owned or not share) and value.nbytes >= buffer.SHARE_FROM_BYTES:
                 value = buffer.aligned_copy(value)
-            views.append(buffer.to_device(value, on))
+            views.append(on.to_device(value))
         results = self._run(views)
-        _check_results(results, signature)
+        _check_results(results, signature, on)
         return results
 
     def _check_donated(self, prepared: list[Any], held: list[DeviceArray]) -> None:
@@ -249,13 +251,12 @@ def load_packed(data: bytes, path: str | os.PathLike, driver: str | None = None)
     """
     try:
         found = artifact.unpack(data)
-        check_versions(found.metadata)
         weights = None
         if found.metadata.weights is not None:
             weights = archive.read(os.path.dirname(os.fspath(path)), found.metadata.weights)
-        entry, run = first_that_runs(found, driver, weights)
+        entry, on, run_of = first_that_runs(found, driver, weights)
         functions = {
-            one.name: Function(run.function(one.symbol), one, entry.reports.get(one.symbol))
+            one.name: Function(run_of(one.symbol), on, one, entry.reports.get(one.symbol))
             for one in found.metadata.functions
         }
     except ArtifactError as error:
@@ -263,10 +264,16 @@ def load_packed(data: bytes, path: str | os.PathLike, driver: str | None = None)
     return Program(functions, found.metadata, entry.target)
 
 
+RunOf = Callable[[str], platforms.Run]  # the function of a symbol
+
+
 def first_that_runs(
     found: Artifact, driver: str | None = None, weights: archive.Weights | None = None
-) -> tuple[CompiledProgram, executable.Executable]:
+) -> tuple[CompiledProgram, platforms.Device, RunOf]:
     """Load the first program of a file that runs on this machine.
+
+    Returns:
+        The program's entry, the device that runs it, and what gives the function of a symbol.
 
     Raises:
         ArtifactError: there is none; says of each why not.
@@ -276,17 +283,42 @@ def first_that_runs(
         if driver is not None and not matching.takes(driver, entry):
             problems.append(f"{entry.target}: not for driver {driver}")
             continue
+        address = driver or entry.driver
         try:
-            on = device.get(driver or entry.driver)
-            problem = matching.mismatch(entry, on)
-            if problem is None:
-                modules = () if weights is None else (weights.module(),)
-                first = found.metadata.functions[0].symbol
-                return entry, executable.load(data, on, function=first, modules=modules)
+            if matching.is_for_plugin(entry):
+                return entry, *_load_on_plugin(address, found.metadata, data)
+            check_versions(found.metadata)
+            return entry, *_load_on_hal(address, found.metadata, entry, data, weights)
         except (DeviceError, ArtifactError) as error:
-            problem = str(error)
-        problems.append(f"{entry.target}: {problem}")
+            problems.append(f"{entry.target}: {error}")
     raise ArtifactError(f"no program in it runs here: {'; '.join(problems)}")
+
+
+def _load_on_hal(
+    address: str,
+    metadata: Metadata,
+    entry: CompiledProgram,
+    data: memoryview,
+    weights: archive.Weights | None,
+) -> tuple[platforms.Device, RunOf]:
+    on = platforms.hal_device(address)
+    problem = matching.mismatch(entry, on.hal)
+    if problem is not None:
+        raise ArtifactError(problem)
+    modules = () if weights is None else (weights.module(),)
+    loaded = executable.load(data, on.hal, function=metadata.functions[0].symbol, modules=modules)
+    return on, lambda symbol: loaded.function(symbol).call
+
+
+def _load_on_plugin(
+    address: str, metadata: Metadata, data: memoryview
+) -> tuple[platforms.Device, RunOf]:
+    """A plugin's program is one function, `main`, and holds its weights."""
+    if len(metadata.functions) > 1 or metadata.weights is not None:
+        raise ArtifactError("a plugin's program holds one function, with its weights")
+    on = platforms.at(address)
+    run = on.load(bytes(data))
+    return on, lambda symbol: run
 
 
 def check_versions(metadata: Metadata) -> None:
@@ -335,7 +367,7 @@ def as_array(value: Any, spec: ArraySpec, path: str) -> np.ndarray:
     return array
 
 
-def _resident(value: DeviceArray, spec: ArraySpec, path: str, on: device.Device) -> Any:
+def _resident(value: DeviceArray, spec: ArraySpec, path: str, on: platforms.Device) -> Any:
     """A device array as an argument; one that is elsewhere is brought here."""
     if value.shape != spec.shape or value.dtype != spec.numpy_dtype:
         raise ValueError(f"{path}: expected {spec}, got {value.dtype.name}{list(value.shape)}")
@@ -343,10 +375,10 @@ def _resident(value: DeviceArray, spec: ArraySpec, path: str, on: device.Device)
     return value if value.is_on(on) else np.asarray(value)
 
 
-def _check_results(results: Sequence[HalBufferView], signature: Signature) -> None:
+def _check_results(results: Sequence[Any], signature: Signature, on: platforms.Device) -> None:
     specs = signature.outputs
     same = len(results) == len(specs) and all(
-        buffer.holds(view, spec.shape, spec.numpy_dtype) for view, spec in zip(results, specs)
+        on.holds(view, spec.shape, spec.numpy_dtype) for view, spec in zip(results, specs)
     )
     if not same:
         raise ExecutionError(f"{signature.name}: the program's results are not as its file says")

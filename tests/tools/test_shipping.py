@@ -270,19 +270,56 @@ def test_command_line(tmp_path):
         assert done.stderr.count("\n") == 1
 
 
-def test_a_plugin_of_xla_gets_a_program_of_one_function(tmp_path, x, capsys):
-    path = tmp_path / "model.vmfb"
+@pytest.fixture(scope="module")
+def for_plugin(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("plugin") / "model.vmfb"
     targets = ["pjrt:xla_cpu", "cpu"]
     with pytest.raises(ValueError, match="pjrt:xla_cpu holds one function, not 2"):
         compile_functions(REQUESTS[:2], path, targets)
-    compile_functions(REQUESTS[:1], path, targets)
-    program = jaxc_runtime.load(path)
-    assert program.target == "cpu:host"
-    assert program(x)["y"].shape == (N, 3)
-    with pytest.raises(ArtifactError, match="pjrt:xla_cpu: device driver"):
-        jaxc_runtime.load(path, program.metadata.programs[0].driver)
-    assert cli.main(["inspect", str(path)]) == 0
+    compile_functions([Request(predict, [SQUARE], [0])], path, targets)
+    return path
+
+
+def test_a_plugin_of_xla_runs_its_program(for_plugin, x, capsys):
+    pytest.importorskip("fastatomstruct_xla_cpu")
+    expected = np.tanh(x @ WEIGHTS)[:, :3] + BIAS
+    program = jaxc_runtime.load(for_plugin)
+    assert (program.target, jaxc_runtime.load(for_plugin, "local-task").target) == (
+        "pjrt:xla_cpu", "cpu:host",
+    )  # fmt: skip
+    for run in (program, jaxc_runtime.load(for_plugin, "xla_cpu://1")):
+        np.testing.assert_allclose(run(x)["y"], expected, rtol=1e-4, atol=1e-4)
+        held = run.on_device(x)["y"]
+        np.testing.assert_allclose(held, expected, rtol=1e-4, atol=1e-4)
+        assert repr(held) == "DeviceArray((100, 3), float32, xla_cpu)"
+    with pytest.raises(ArtifactError, match="no device 'xla_cpu://9': xla_cpu has 4"):
+        jaxc_runtime.load(for_plugin, "xla_cpu://9")
+    assert cli.main(["inspect", str(for_plugin)]) == 0
     assert "program 0: pjrt:xla_cpu" in capsys.readouterr().out
+    assert cli.main(["run", str(for_plugin), "--input", "f32[100,100]=0"]) == 0
+    assert "result 0: float32[100,3]" in capsys.readouterr().out
+
+
+WITHOUT_PLUGIN = """
+import sys
+sys.modules["fastatomstruct_xla_cpu"] = None
+import jaxc_runtime
+print(jaxc_runtime.load(sys.argv[1]).target)
+try:
+    jaxc_runtime.load(sys.argv[1], "xla_cpu")
+except jaxc_runtime.ArtifactError as error:
+    print(error)
+print([name for name in ("jaxc", "jaxc_compiler", "iree.compiler") if name in sys.modules])
+"""
+
+
+def test_where_there_is_no_plugin_the_next_program_is_taken(for_plugin):
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_PLUGIN, for_plugin], capture_output=True, text=True
+    )
+    target, error, imported = done.stdout.splitlines()
+    assert (target, imported) == ("cpu:host", "[]")
+    assert "pjrt:xla_cpu: the xla_cpu plugin is not installed: pip install" in error
 
 
 def test_names_become_symbols(tmp_path):

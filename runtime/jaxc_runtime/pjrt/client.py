@@ -70,6 +70,10 @@ class Device:
         """
         return buffers.to_numpy(self.client.api, buffer, shape, dtype)
 
+    def holds(self, held: Buffer, shape: tuple[int, ...], dtype: np.dtype) -> bool:
+        """Whether a buffer is an array of this shape and dtype."""
+        return held.shape == shape and held.dtype == dtype
+
     def load(
         self,
         program: bytes | str,

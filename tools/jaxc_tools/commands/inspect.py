@@ -49,6 +49,8 @@ def _show(found: dict[str, Any]) -> None:
         if program["arch"]:
             features = " ".join(program["features"]) or "no special features"
             print(f"  needs {program['arch']} with {features}")
+        if program["about"]:
+            print(f"  {', '.join(f'{key} {text}' for key, text in program['about'].items())}")
         for symbol, report in program["reports"].items():
             _show_report(symbol, report)
 
