@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import ctypes
 import io
+import os
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,8 @@ class IreeSession:
         self.session = Session()
         self.session.set_flags(*flags)
         self.context: ir.Context = self.session.context
+        if _forked:
+            self.context.enable_multithreading(False)
 
     def parse(self, source: bytes | str) -> ir.Module:
         """A module of bytecode or text, in this session's context.
@@ -141,6 +144,40 @@ class IreeSession:
 
 # Held while a session or a quick compiler is made: `cache` alone lets two threads make one each.
 MAKING = threading.RLock()
+_forked = False
+_per_process: list[Any] = []
+
+
+def per_process(make: Any) -> Any:
+    """`functools.cache` for what owns a session, which a forked child makes anew.
+
+    All contexts of IREE's share one pool of threads, which stays with the parent: waiting for them
+    would never end. A child's sessions use no pool, and the parent's, which may wait for it when
+    they are destroyed, never are.
+    """
+    made: dict[Any, Any] = {}
+
+    @wraps(make)
+    def cached(flags: tuple[str, ...]) -> Any:
+        if flags not in made:
+            made[flags] = make(flags)
+        return made[flags]
+
+    _per_process.append(made)
+    return cached
+
+
+def _forget_sessions() -> None:
+    global MAKING, _forked
+    _forked = True
+    MAKING = threading.RLock()  # a thread that held it is not in the child
+    for made in _per_process:
+        for value in made.values():
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(value))
+        made.clear()
+
+
+os.register_at_fork(after_in_child=_forget_sessions)
 
 
 def session(flags: tuple[str, ...]) -> IreeSession:
@@ -149,7 +186,7 @@ def session(flags: tuple[str, ...]) -> IreeSession:
         return _session(flags)
 
 
-@cache
+@per_process
 def _session(flags: tuple[str, ...]) -> IreeSession:
     return IreeSession(flags)
 

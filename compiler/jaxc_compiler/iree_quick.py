@@ -9,8 +9,6 @@ take `iree.compile_module`.
 
 from __future__ import annotations
 
-from functools import cache
-
 from iree.compiler import ir
 from iree.compiler.passmanager import PassManager
 
@@ -156,7 +154,7 @@ def compiler(flags: tuple[str, ...]) -> QuickCompiler:
         return _compiler(flags)
 
 
-@cache
+@iree.per_process
 def _compiler(flags: tuple[str, ...]) -> QuickCompiler:
     return QuickCompiler(flags)
 
