@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import os
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -28,6 +29,12 @@ from jaxc_runtime.cache import Cache
 Run = Callable[[list[Any]], list[Any]]
 # One compilation at a time; of threads that want the same program, the others find it in the cache.
 _COMPILING = threading.RLock()
+# A fork waits for a compilation of another thread: the child would have half of it.
+os.register_at_fork(
+    before=_COMPILING.acquire,
+    after_in_parent=_COMPILING.release,
+    after_in_child=_COMPILING.release,
+)
 
 
 @functools.cache
@@ -130,7 +137,7 @@ def _compile(
     from jaxc.lowering import lower_jaxpr
 
     if config.jaxc_copy_in_place != "allow":
-        _check_copies(report_of(closed, name=name, donated=donated), name)
+        _check_copies(lower_jaxpr(closed, name, donated), target, name)
     module = lower_jaxpr(closed, name, donated)
     return driver.compile(module, target, pipeline=pipeline).vmfb
 
@@ -140,17 +147,26 @@ def _copies_looked_for() -> tuple[str, ...]:
     return () if config.jaxc_copy_in_place == "allow" else (config.jaxc_copy_in_place,)
 
 
-def _check_copies(report: Any, name: str) -> None:
+def _check_copies(module: Any, target: Target | None, name: str) -> None:
     """Act on `jaxc_copy_in_place`: log the updates that copy, or raise for the first.
+
+    What is not known, as of all programs that XLA compiles, is logged.
 
     Raises:
       CopyInPlaceError: naming the user's line.
     """
+    log = logging.getLogger("jaxc").warning
+    if target is not None and target.backend == "pjrt":
+        log(f"{name}: XLA compiles for {target}: which updates copy is not known")
+        return
+    report = driver.report(module, target)
+    for update in report.unknown_updates:
+        log(f"{update.line or name}: {update.name}: whether it copies is not known for {target}")
     for update in report.copies:
         message = f"{update.line or name}: {update.name} copies {update.type}: {update.reason}"
         if config.jaxc_copy_in_place == "error":
             raise CopyInPlaceError(message)
-        logging.getLogger("jaxc").warning(message)
+        log(message)
 
 
 def stage_text(
@@ -170,29 +186,41 @@ def stage_text(
     from jaxc.lowering import lower_jaxpr
 
     alone = stage == "stablehlo"  # a program for other tools, which know no hidden arguments
-    module = lower_jaxpr(physicalize(closed), name, donated, embed_constants=alone)
     target = None if device is None else target_of(device)
-    texts = driver.dump_stages(module, target, until=stage, pipeline=pipeline)
+    with _COMPILING:
+        module = lower_jaxpr(physicalize(closed), name, donated, embed_constants=alone)
+        texts = driver.dump_stages(module, target, until=stage, pipeline=pipeline)
     if stage not in texts:
         raise ValueError(f"unknown stage {stage!r}: expected jaxpr, {', '.join(texts)}")
     return texts[stage]
 
 
-def report_of(closed: ClosedJaxpr, *, name: str = "main", donated: Sequence[bool] = ()) -> Any:
-    """What the compiler made of a jaxpr: see `jaxc_compiler.report`."""
+def report_of(
+    closed: ClosedJaxpr, device: Device, *, name: str = "main", donated: Sequence[bool] = ()
+) -> Any:
+    """What the compiler makes of a jaxpr for a device: see `jaxc_compiler.report`.
+
+    Raises:
+      CompileError: XLA compiles for the device.
+    """
     from jaxc.lowering import lower_jaxpr
 
-    return driver.report(lower_jaxpr(physicalize(closed), name, donated))
+    with _COMPILING:
+        module = lower_jaxpr(physicalize(closed), name, donated)
+        return driver.report(module, target_of(device))
 
 
-def explore(closed: ClosedJaxpr, *, name: str = "main", donated: Sequence[bool] = ()) -> Any:
-    """The explorer's page of a jaxpr: see `jaxc_compiler.explorer`."""
+def explore(
+    closed: ClosedJaxpr, device: Device, *, name: str = "main", donated: Sequence[bool] = ()
+) -> Any:
+    """The explorer's page of a jaxpr for a device: see `jaxc_compiler.explorer`."""
     from jaxc.lowering import lower_jaxpr
 
     def make() -> Any:
         return lower_jaxpr(physicalize(closed), name, donated)
 
-    return driver.explore(make, jaxpr=format_with_lines(closed))
+    with _COMPILING:
+        return driver.explore(make, target_of(device), jaxpr=format_with_lines(closed))
 
 
 def dispatches_of(closed: ClosedJaxpr, *, name: str, donated: Sequence[bool] = ()) -> Any:

@@ -23,6 +23,7 @@ import jaxc_runtime
 from jaxc.core.config import config
 from jaxc.core.placed import PlacedArray
 from jaxc_compiler import targets
+from jaxc_compiler.diagnostics import CompileError
 from jaxc_runtime import chips, platforms
 from jaxc_runtime.errors import ArtifactError, DeviceError
 from jaxc_tools.compile import compile_function
@@ -437,3 +438,33 @@ def test_an_artifact_for_another_chip_is_refused(tmp_path):
         ArtifactError, match=r"vulkan:rdna3: made for the chip rdna3, the device is \w+"
     ):
         jaxc_runtime.load(path)
+
+
+@pytest.mark.parametrize("action", ["error", "log"])
+def test_what_lowered_says_is_of_the_device(device, ones, action, caplog):
+    def update(x):
+        return x.at[0].set(1.0)
+
+    lowered, xla = jax.jit(update).lower(ones), device.platform == "xla_cpu"
+    last = "stablehlo" if xla else "iree"
+    assert (last in lowered.as_text("stablehlo")) if xla else ("hal." in lowered.as_text(last))
+    if xla:
+        with pytest.raises(CompileError, match="XLA decides what becomes"):
+            lowered.report()
+    else:
+        [copy] = lowered.report().copies
+        assert "IREE writes a new array" in copy.reason
+        assert f"for {device.runtime.target()}: " in str(lowered.report())
+    page = lowered.explore()
+    assert device.platform in page._repr_html_()
+    before = jax.config.jaxc_copy_in_place
+    jax.config.update("jaxc_copy_in_place", action)
+    try:
+        if action == "error" and not xla:
+            with pytest.raises(jax.errors.CopyInPlaceError, match="IREE writes a new array"):
+                jax.jit(update)(ones)
+            return
+        np.testing.assert_array_equal(jax.jit(update)(ones), [1, 1, 1])
+    finally:
+        jax.config.update("jaxc_copy_in_place", before)
+    assert ("which updates copy is not known" if xla else "IREE writes a new array") in caplog.text

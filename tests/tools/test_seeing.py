@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -33,6 +34,12 @@ def left_out(x, w):
 
 def host_loop(x, w):
     return lax.scan(lambda c, _: (jnp.minimum(c @ w, 3), c.sum()), x, None, length=5)
+
+def slot(x):
+    return lax.dynamic_update_slice(jnp.sin(x), x[:2], (3,))
+
+def until(x, w):
+    return lax.while_loop(lambda c: c.sum() < 9, lambda c: jnp.minimum(c @ w, 3), x)
 """
 COPIES = ("model.py:copies", "--args", "f32[100], i32[], f32[]")
 HEAT = ("model.py:heat", "--args", "f32[100]")
@@ -56,7 +63,18 @@ COMMANDS = {
     "why heat": ("why", *HEAT, "--donate", "0", "--forbid-copies", "--json"),
     "why left out": ("why", "model.py:left_out", "--args", BIG),
     "why host loop": ("why", "model.py:host_loop", "--args", BIG),
+    "why while": ("why", "model.py:until", "--args", BIG),
     "why cuda": ("why", *HEAT, "--target", "cuda", "--json"),
+    "cuda copies": ("why", *COPIES, "--target", "cuda", "--forbid-copies"),
+    "cuda unknown": (
+        "why",
+        "model.py:slot",
+        "--args",
+        "f32[9]",
+        "--target",
+        "cuda",
+        "--forbid-copies",
+    ),
     "tpu": ("dump", *HEAT, "--stage", "stablehlo", "--target", "tpu:v5e:2x2"),
     "tpu asm": ("dump", *HEAT, "--stage", "asm", "--target", "tpu:v5e:2x2"),
     "why tpu": ("why", *HEAT, "--target", "tpu:v5e:2x2"),
@@ -162,6 +180,24 @@ def test_why_of_a_gpu_reads_the_dispatches_that_iree_forms(done):
     assert all(node["label"].startswith("main_dispatch_") for node in dispatches)
     lines = {line for node in dispatches for _, line in node["lines"]}
     assert {11, 12} >= lines > set()
+
+
+def test_a_call_counts_every_step_of_its_host_loops(done):
+    # 5 times 2 * 512 ** 3 of the contraction; of the while loop nobody knows how often.
+    assert "about 1.3 GFLOP" in done["why host loop"].out.splitlines()[0]
+    first = done["why while"].out.splitlines()[0]
+    assert re.search(r"about 0 FLOP, .* and per step of loops whose length data decide 26\d", first)
+
+
+def test_what_a_gpu_does_with_updates_is_said_or_said_not_to_be_known(done):
+    found = done["cuda copies"]
+    assert found.status == 1
+    assert "scatter: copies f32[100]: IREE writes a new array for it, in main_dispatch" in found.out
+    unknown = done["cuda unknown"]
+    assert unknown.status == 2
+    assert "dynamic_update_slice: not known for this target" in unknown.out
+    assert "whether 1 of the updates copy is not known for cuda" in unknown.err
+    assert unknown.err.count("\n") == 1
 
 
 def test_report_in_python():

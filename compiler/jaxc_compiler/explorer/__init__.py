@@ -24,6 +24,7 @@ from jaxc_compiler.report import Report
 from jaxc_compiler.report.data import Line
 from jaxc_compiler.report.flow import report_of_flow
 from jaxc_compiler.report.kernels import report_of_kernels
+from jaxc_compiler.report.updates import updates_of
 from jaxc_compiler.stages import Stage
 from jaxc_compiler.targets import Target
 
@@ -98,11 +99,12 @@ def page_of(
     watch = _Watch(target)
     module = make_module()
     name = module.operation.attributes["sym_name"].value
+    updates = updates_of(module)
     code = pipelines.lower(module, target, [watch])
     report, below, problem = watch.report or Report(name, str(target)), {}, ""
     try:
         if dump.is_irees(target):
-            report = watch.report or report_of_flow(code, target)
+            report = watch.report or report_of_flow(code, target, updates)
             below = dump.dump_code(code, target, locations=True)
     except CompileError as error:  # the stages before the one that fails are worth a look
         problem = " ".join(str(error).split())

@@ -154,10 +154,11 @@ function badgesOf(key) {
   const here = isLine(key);
   const found = [];
   for (const update of report.updates.filter((u) => here(u.line))) {
-    const label = update.reason ? "copies: " + update.reason : "in place";
+    const known = update.reason ? "copies: " + update.reason : "in place";
+    const label = update.known ? known : "not known for this target";
     const title = `${update.name} ${update.type}: ${label}`;
     if (!found.some((b) => b.textContent === label)) {
-      found.push(badge(update.reason ? "bad" : "good", label, title, key));
+      found.push(badge(!update.known ? "warn" : update.reason ? "bad" : "good", label, title, key));
     }
   }
   for (const loop of report.loops.filter((l) => here(l.line))) {

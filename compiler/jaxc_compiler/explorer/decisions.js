@@ -54,8 +54,9 @@ function updateRows() {
     key: keyOfLine(update.line),
     cells: [
       ...lineCell(update.line), update.name,
-      update.reason ? badge("bad", `copies ${update.type}: ${update.reason}`)
-        : badge("good", "in place"),
+      !update.known ? badge("warn", "not known for this target")
+        : update.reason ? badge("bad", `copies ${update.type}: ${update.reason}`)
+          : badge("good", "in place"),
     ],
   }));
 }

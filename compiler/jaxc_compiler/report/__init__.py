@@ -15,6 +15,7 @@ from jaxc_compiler.mlir import ir
 from jaxc_compiler.report.data import Edge, Line, Loop, Node, OpUse, Report, Update
 from jaxc_compiler.report.flow import report_of_flow
 from jaxc_compiler.report.kernels import report_of_kernels
+from jaxc_compiler.report.updates import updates_of
 from jaxc_compiler.stages import Stage
 from jaxc_compiler.targets import Target
 
@@ -61,8 +62,9 @@ def report_of(module: Any, target: Target) -> Report:
         message = f"XLA decides what becomes of a program for {target}: nothing is known of it here"
         raise CompileError("report", [Diagnostic("error", message)])
     seen = _AtKernelStage(target)
+    updates = updates_of(module)
     code = pipelines.lower(module, target, [seen])
-    return seen.report or report_of_flow(code, target)
+    return seen.report or report_of_flow(code, target, updates)
 
 
 def dispatches_of(module: Any, target: Target) -> dict[str, Node]:

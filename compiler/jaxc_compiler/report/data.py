@@ -55,6 +55,7 @@ class Node:
       bytes_read, bytes_written: estimated, of one run.
       reason: why it is not part of the dispatch before it, or not in a kernel.
       inside: the id of the host loop it runs in, or "".
+      trips: of a loop, how often it runs; None if that depends on data.
     """
 
     id: str
@@ -66,6 +67,7 @@ class Node:
     bytes_written: int = 0
     reason: str = ""
     inside: str = ""
+    trips: int | None = 1
 
     @property
     def flops(self) -> float:
@@ -108,13 +110,19 @@ class Loop:
 
 @dataclass(frozen=True)
 class Update:
-    """An `at[]` update: `reason` says why it copies its operand; empty if it works in place."""
+    """An `at[]` update.
+
+    Attributes:
+      reason: why it copies its operand; empty if it works in place.
+      known: whether that is known; IREE does not say it of all updates.
+    """
 
     name: str
     line: Line | None
     place: str
     type: str
     reason: str = ""
+    known: bool = True
 
 
 @dataclass
@@ -136,6 +144,22 @@ class Report:
     def copies(self) -> list[Update]:
         """The updates that copy their operand."""
         return [update for update in self.updates if update.reason]
+
+    @property
+    def unknown_updates(self) -> list[Update]:
+        """The updates of which nothing is known."""
+        return [update for update in self.updates if not update.known]
+
+    def runs_of(self, node: Node) -> tuple[int, bool]:
+        """How often a node runs, and whether that is all: false where a loop's steps depend on
+        data, of which one is counted."""
+        loops = {loop.id: loop for loop in self.nodes if loop.kind == "loop"}
+        times, complete, around = 1, True, node.inside
+        while around:
+            loop = loops[around]
+            times, complete = times * (loop.trips or 1), complete and loop.trips is not None
+            around = loop.inside
+        return times, complete
 
     def lines(self) -> dict[Line, list[tuple[Node, OpUse]]]:
         """What was made of each of the user's lines."""

@@ -7,7 +7,7 @@ the user's terms; why IREE fused or did not is not recorded there.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from jaxc_compiler import cost, iree
@@ -23,6 +23,7 @@ from jaxc_compiler.report.data import (
     line_of,
     type_name,
 )
+from jaxc_compiler.report.updates import WantedUpdate, decided
 from jaxc_compiler.targets import Target
 
 _LOOPS = {"scf.for": "scan", "scf.while": "while", "scf.if": "cond"}
@@ -34,8 +35,8 @@ _TRANSPARENT = frozenset({
 })  # fmt: skip
 
 
-def report_of_flow(code: bytes, target: Target) -> Report:
-    """The report of a `linalg` module's bytecode."""
+def report_of_flow(code: bytes, target: Target, updates: Sequence[WantedUpdate] = ()) -> Report:
+    """The report of a `linalg` module's bytecode, and of the updates that it came from."""
     report = Report("main", str(target))
     with iree.phase(code, target.flags, "flow") as module:
         symbol = module.operation.attributes
@@ -50,7 +51,9 @@ def report_of_flow(code: bytes, target: Target) -> Report:
             attributes = op.operation.attributes
             public = "sym_visibility" not in attributes
             if op.operation.name == "util.func" and public and len(op.operation.regions[0].blocks):
-                _Reader(report, bodies).function(op.operation.regions[0].blocks[0])
+                reader = _Reader(report, bodies)
+                reader.block(op.operation.regions[0].blocks[0], "")
+                report.updates += [decided(wanted, reader.written) for wanted in updates]
     return report
 
 
@@ -61,9 +64,7 @@ class _Reader:
         self.report, self.bodies = report, bodies
         self.sources: dict[Any, str] = {}
         self.counts: dict[str, int] = {}
-
-    def function(self, block: Any) -> None:
-        self.block(block, "")
+        self.written: list[tuple[Node, int]] = []
 
     def block(self, block: Any, inside: str) -> None:
         for op in block.operations:
@@ -98,8 +99,9 @@ class _Reader:
     def loop(self, op: Any, inside: str) -> None:
         name = _LOOPS[op.name]
         node = Node(f"loop{self.number('loop')}", "loop", name, reason=_BY_IREE, inside=inside)
+        node.trips = 1 if name == "cond" else _trips(op)
         self.report.nodes.append(node)
-        self.report.loops.append(Loop(name, line_of(op.location), _trips(op), "", _BY_IREE))
+        self.report.loops.append(Loop(name, line_of(op.location), node.trips, "", _BY_IREE))
         self.connect(node, [v for v in op.operands if _is_tensor(v)], ())
         self.sources |= dict.fromkeys(op.results, node.id)
         for region in op.regions:
@@ -117,6 +119,7 @@ class _Reader:
         node.bytes_read = sum(byte_size(v.type) for v in arrays)
         node.bytes_written = sum(byte_size(r.type) for r in op.results if _is_tensor(r))
         tied = _tied(op, len(op.operands) - len(arrays))
+        self.written.append((node, _largest_new(op)))
         self.report.nodes.append(node)
         self.connect(node, arrays, tied)
         self.sources |= dict.fromkeys(op.results, node.id)
@@ -135,6 +138,15 @@ def _tied(op: Any, scalars: int) -> set[int]:
     if "tied_operands" not in op.attributes:
         return set()
     return {attr.value - scalars for attr in op.attributes["tied_operands"] if attr.value >= 0}
+
+
+def _largest_new(op: Any) -> int:
+    """The bytes of the largest result that is written over no operand."""
+    tied = [-1] * len(op.results)
+    if "tied_operands" in op.attributes:
+        tied = [attr.value for attr in op.attributes["tied_operands"]]
+    new = [result for result, operand in zip(op.results, tied) if operand < 0]
+    return max((byte_size(result.type) for result in new if _is_tensor(result)), default=0)
 
 
 def _trips(op: Any) -> int | None:

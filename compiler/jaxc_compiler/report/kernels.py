@@ -108,6 +108,7 @@ class _Reader:
         else:
             loop = Loop(name, line_of(op.location), _trips(op), "", reason)
             self.report.loops.append(loop)
+            node.trips = loop.trips
         self.finish(op, node, ())
         for body in bodies:
             self.sources |= dict.fromkeys(body.arguments, node.id)

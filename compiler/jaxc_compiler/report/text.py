@@ -10,7 +10,6 @@ from jaxc_compiler.report.data import Line, Node, Report
 
 _UNITS = ("", "k", "M", "G", "T")
 _NOT_RECORDED = "IREE forms the dispatches of this target and does not record why."
-_GPU_UPDATES = "Of this target's at[] updates IREE decides; they are not reported."
 
 
 def amount(value: float, unit: str) -> str:
@@ -43,7 +42,7 @@ def explain(report: Report) -> str:
     parts += _section("loops", _loops(report, places))
     parts += _section("at[] updates", _updates(report, places))
     if not report.target.startswith("cpu"):
-        parts += ["", _NOT_RECORDED, _GPU_UPDATES]
+        parts += ["", _NOT_RECORDED]
     return "\n".join(parts) + "\n"
 
 
@@ -67,13 +66,26 @@ class _Places:
 
 def _summary(report: Report) -> str:
     count = len(report.dispatches)
-    flops = amount(sum(node.flops for node in report.nodes), "FLOP")
-    moved = amount(sum(n.bytes_read + n.bytes_written for n in report.nodes), "B")
     dispatches = f"{count} dispatch{'' if count == 1 else 'es'}"
     outside = sum(node.kind == "host" for node in report.nodes)
     if outside:
         dispatches += f" and {outside} op{'' if outside == 1 else 's'} in no kernel"
-    return f"{report.function} for {report.target}: {dispatches}, about {flops}, {moved} moved"
+    return f"{report.function} for {report.target}: {dispatches}, about {_amounts(report)}"
+
+
+def _amounts(report: Report) -> str:
+    """The work of a call, and that of a step of the loops whose steps nobody can count."""
+    flops, moved = [0.0, 0.0], [0.0, 0.0]
+    uncounted = {loop.place for loop in report.loops if loop.trips is None}
+    for node in report.nodes:
+        times, complete = report.runs_of(node)
+        flops[not complete or node.label in uncounted] += times * node.flops
+        moved[not complete] += times * (node.bytes_read + node.bytes_written)
+    whole = f"{amount(flops[0], 'FLOP')}, {amount(moved[0], 'B')} moved"
+    if not (flops[1] or moved[1]):
+        return whole
+    step = f"{amount(flops[1], 'FLOP')}, {amount(moved[1], 'B')} moved"
+    return f"{whole}, and per step of loops whose length data decide {step}"
 
 
 def _section(title: str, lines: Iterator[str]) -> list[str]:
@@ -120,4 +132,5 @@ def _loops(report: Report, places: _Places) -> Iterator[str]:
 def _updates(report: Report, places: _Places) -> Iterator[str]:
     for update in report.updates:
         verdict = f"copies {update.type}: {update.reason}" if update.reason else "in place"
+        verdict = verdict if update.known else "not known for this target"
         yield f"  {places(update.line)}  {update.name}: {verdict}"

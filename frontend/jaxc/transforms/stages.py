@@ -203,15 +203,15 @@ class Lowered:
         """
         from jaxc.backend import report_of
 
-        traced = self._parent._traced
-        return report_of(traced.closed, name=traced.name, donated=traced.donated)
+        traced, device = self._parent._traced, self._parent._device
+        return report_of(traced.closed, device, name=traced.name, donated=traced.donated)
 
     def explore(self) -> Any:
         """Every stage side by side, as a page: shown by a notebook; `.save(path)` writes it."""
         from jaxc.backend import explore
 
-        traced = self._parent._traced
-        return explore(traced.closed, name=traced.name, donated=traced.donated)
+        traced, device = self._parent._traced, self._parent._device
+        return explore(traced.closed, device, name=traced.name, donated=traced.donated)
 
     def compiler_ir(self, dialect: str | None = None) -> Any:
         return self.as_text(dialect)

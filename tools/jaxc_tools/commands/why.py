@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from jaxc_tools.commands.options import Arguments, Target
+from jaxc_tools.errors import UsageError
 
 
 def command(
@@ -20,7 +21,11 @@ def command(
         str, typer.Option(metavar="N,...", help="Arguments whose memory may be overwritten.")
     ] = "",
     forbid_copies: Annotated[
-        bool, typer.Option("--forbid-copies", help="Exit with status 1 if an update copies.")
+        bool,
+        typer.Option(
+            "--forbid-copies",
+            help="Exit with status 1 if an update copies, 2 if that is not known.",
+        ),
     ] = False,
 ) -> None:
     """Explain what became of a function: its dispatches, loops and at[] updates, with reasons."""
@@ -35,3 +40,7 @@ def command(
         sys.stdout.write(str(report))
     if forbid_copies and report.copies:
         raise typer.Exit(1)
+    if forbid_copies and report.unknown_updates:
+        count = len(report.unknown_updates)
+        message = f"whether {count} of the updates copy is not known for {report.target}"
+        raise UsageError(f"{source}: {message}")
