@@ -80,7 +80,8 @@ def build_for(
     loaded = device.runtime.load(vmfb)
     if recording.current is None:
         return loaded
-    program = Program(name, physicalize(closed), tuple(donated), vmfb, device.backend)
+    address = getattr(device.runtime, "uri", device.backend)
+    program = Program(name, physicalize(closed), tuple(donated), vmfb, address, device)
     return recording.current.watch(loaded, program)
 
 
@@ -223,8 +224,12 @@ def explore(
         return driver.explore(make, target_of(device), jaxpr=format_with_lines(closed))
 
 
-def dispatches_of(closed: ClosedJaxpr, *, name: str, donated: Sequence[bool] = ()) -> Any:
+def dispatches_of(
+    closed: ClosedJaxpr, device: Device | None, *, name: str, donated: Sequence[bool] = ()
+) -> Any:
     """The dispatches of a compiled jaxpr by the name of their function in the executable."""
     from jaxc.lowering import lower_jaxpr
 
-    return driver.dispatches(lower_jaxpr(closed, name, donated))
+    target = None if device is None else target_of(device)
+    with _COMPILING:
+        return driver.dispatches(lower_jaxpr(closed, name, donated), target)

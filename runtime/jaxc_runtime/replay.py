@@ -20,7 +20,22 @@ import numpy as np
 
 from jaxc_runtime.device import HOST_DRIVERS
 
-_MODES = "queue-events,host-execution,executable-metadata"
+
+@dataclass(frozen=True)
+class _Profiler:
+    """How a driver is asked for the times of dispatches, and in which records it gives them."""
+
+    modes: str
+    record: str
+    start: str
+
+
+_HOST = _Profiler(
+    "queue-events,host-execution,executable-metadata", "host_execution_event", "start_host_time_ns"
+)
+_PROFILERS = dict.fromkeys(HOST_DRIVERS, _HOST) | {
+    "vulkan": _Profiler("dispatch-events,executable-metadata", "dispatch_event", "start_tick"),
+}
 _SECONDS = 0.4  # of running, about; a slow program runs a few times all the same
 _FEWEST, _MOST = 3, 40
 
@@ -46,13 +61,15 @@ def time_dispatches(
     Args:
         vmfb: the program; its function is `main`.
         inputs: its arguments.
-        driver: the device driver it is for; only a CPU's reports dispatches.
+        driver: the device driver it is for, or the address of its device; only a CPU's and
+            Vulkan's report dispatches.
         call_seconds: about what one call takes: decides how often it runs.
 
     Raises:
         ReplayError: another device, a program that does not run alone, no tool.
     """
-    if driver not in HOST_DRIVERS:
+    profiler = _PROFILERS.get(driver.partition("://")[0])
+    if profiler is None:
         raise ReplayError(f"driver {driver!r} does not report the times of dispatches")
     times = int(min(max(_SECONDS / max(call_seconds, 1e-6), _FEWEST), _MOST))
     with tempfile.TemporaryDirectory() as folder:
@@ -64,7 +81,7 @@ def time_dispatches(
             f"--device={driver}",
             "--function=main",
             *[_input(path, number, array) for number, array in enumerate(inputs)],
-            f"--device_profiling_mode={_MODES}",
+            f"--device_profiling_mode={profiler.modes}",
             f"--device_profiling_output={path / 'run.ireeprof'}",
             f"--benchmark_min_time={times}x",
         ]
@@ -72,17 +89,18 @@ def time_dispatches(
         rows = _run([
             _tool("iree-profile"), "export", "--format=ireeperf-jsonl", str(path / "run.ireeprof"),
         ])  # fmt: skip
-    return _summary([json.loads(row) for row in rows.splitlines()], times)
+    found = [row for row in map(json.loads, rows.splitlines()) if _is_time(row, profiler)]
+    found.sort(key=lambda row: row[profiler.start])
+    return _summary(found, times)
 
 
-def _summary(rows: list[dict[str, Any]], times: int) -> list[DispatchRun]:
+def _is_time(row: dict[str, Any], profiler: _Profiler) -> bool:
+    right = row["record_type"] == profiler.record and row.get("op", "dispatch") == "dispatch"
+    return right and "duration_ns" in row
+
+
+def _summary(events: list[dict[str, Any]], times: int) -> list[DispatchRun]:
     """Of all calls, the median: the first ones find cold caches."""
-    events = [
-        row
-        for row in rows
-        if row["record_type"] == "host_execution_event" and row["op"] == "dispatch"
-    ]
-    events.sort(key=lambda row: row["start_host_time_ns"])
     per_call = max(len(events) // times, 1)
     order = list(dict.fromkeys(row["key"] for row in events))
     sums: dict[str, list[float]] = defaultdict(list)

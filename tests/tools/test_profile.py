@@ -9,6 +9,7 @@ import time
 
 import numpy as np
 import pytest
+from runtime.device_harness import device_of
 
 import jaxc
 import jaxc.numpy as jnp
@@ -172,6 +173,31 @@ def test_programs_of_every_kind_of_argument_are_replayed(dtype):
     [program] = jaxc.profiler.profile_of(recorder).programs
     assert program.problem == ""
     assert [d.name for d in program.dispatches] == ["kernel_0"]
+
+
+@pytest.fixture
+def every_platform():
+    before = jaxc.config.jax_platforms
+    jaxc.config.update("jax_platforms", None)
+    yield
+    jaxc.config.update("jax_platforms", before)
+
+
+@pytest.mark.vulkan
+def test_dispatches_of_a_vulkan_device(every_platform):
+    device = device_of("vulkan")
+    step = jaxc.jit(lambda x: jnp.tanh(x @ x) / jnp.max(x))
+    x = jaxc.device_put(np.ones((64, 64), np.float32), device)
+    with jaxc.profiler.record() as recorder:
+        for _ in range(3):
+            step(x)
+    profile = jaxc.profiler.profile_of(recorder)
+    [program] = profile.programs
+    assert program.problem == ""
+    assert any("matmul" in dispatch.name for dispatch in program.dispatches)
+    assert all(d.seconds > 0 and d.count == 1 and d.shares for d in program.dispatches)
+    assert sum(d.flops for d in program.dispatches) > 2 * 64**3
+    assert 0 < sum(line.compiled for line in profile.lines.values()) <= program.seconds * 1.001
 
 
 def test_a_program_that_cannot_be_replayed_says_so():

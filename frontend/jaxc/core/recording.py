@@ -45,7 +45,8 @@ class Program:
       closed: its jaxpr, for what each dispatch holds.
       donated: for each argument whether its buffer may be overwritten.
       vmfb: what was loaded.
-      driver: the driver of the device it was loaded for.
+      driver: the driver of the device it was loaded for, or the device's address.
+      device: the device, if it is not the host's CPU.
       inputs: copies of the buffers of its first call, to run it again.
     """
 
@@ -54,6 +55,7 @@ class Program:
     donated: tuple[bool, ...]
     vmfb: bytes
     driver: str
+    device: Any = None
     inputs: list[Any] = field(default_factory=list)
 
 
@@ -85,15 +87,13 @@ class Recorder:
 
     def watch(self, loaded: Any, program: Program) -> Callable[[list[Any]], list[Any]]:
         """A loaded program whose calls are recorded while this recorder is the current one."""
-        from jaxc_runtime.device import HOST_DRIVERS
-
         number = len(self.programs)
         self.programs.append(program)
 
         def run(buffers: list[Any]) -> list[Any]:
             if current is not self:
                 return loaded(buffers)
-            if not program.inputs and program.driver in HOST_DRIVERS:
+            if not program.inputs:
                 program.inputs = _copies(program, buffers)
             start = perf_counter_ns()
             results = loaded(buffers)
@@ -111,8 +111,9 @@ def _copies(program: Program, buffers: list[Any]) -> list[Any]:
     from jaxc_runtime import buffer
 
     avals = [*(v.aval for v in program.closed.jaxpr.constvars), *program.closed.in_avals]
+    fetch = buffer.to_numpy if program.device is None else program.device.runtime.to_numpy
     return [
-        buffer.to_numpy(b, physical_shape(a), physical_dtype(a)).copy()
+        fetch(b, physical_shape(a), physical_dtype(a)).copy()
         for b, a in zip(buffers, avals, strict=True)
     ]
 
