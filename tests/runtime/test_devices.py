@@ -468,3 +468,32 @@ def test_what_lowered_says_is_of_the_device(device, ones, action, caplog):
     finally:
         jax.config.update("jaxc_copy_in_place", before)
     assert ("which updates copy is not known" if xla else "IREE writes a new array") in caplog.text
+
+
+def test_the_direct_path_looks_where_arguments_are(device):
+    """A jitted function called again and again: on the device, elsewhere, uncommitted, donated."""
+    host = np.arange(3, dtype=np.float32)
+    there = jax.device_put(host, device)
+    f = jax.jit(lambda x, y: x * y + 1)
+    for x, y in [(there, there), (there, there), (there, jnp.asarray(host)), (there, there)] * 2:
+        out = f(x, y)
+        assert (out.device, out.committed) == (device, True)
+        np.testing.assert_array_equal(out, host * host + 1)
+    here = f(jnp.asarray(host), jnp.asarray(host))
+    assert here.device == CPU
+    np.testing.assert_array_equal(here, f(there, there))
+    with pytest.raises(ValueError, match="incompatible devices"):
+        f(there, jax.device_put(host, CPU))
+    last = jax.devices(device.backend)[-1]
+    for x in (there, jax.device_put(host, last), there):
+        assert f(x, x).device == x.device
+    step = jax.jit(lambda x: x + 1, donate_argnums=0)
+    x = there + 0
+    for _ in range(3):
+        old, x = x, step(x)
+        assert old.is_deleted()
+        with pytest.raises(RuntimeError, match="deleted"):
+            step(old)
+    np.testing.assert_array_equal(x, host + 3)
+    one = jax.jit(lambda x: jnp.float32(1))
+    assert (one(there).committed, one(there).committed) == (False, False)

@@ -28,7 +28,9 @@ class PlacedArray(Array, NotOnHost):
     __slots__ = ("_committed", "_held")
 
     def __init__(self, held: Any, aval: ShapedArray, device: Device, committed: bool):
-        super().__init__(None, aval)
+        self._value = self._buffer = self._pending = None
+        self.aval = aval
+        self._exported = False
         self._held = held  # the device's buffer
         self._device = device
         self._committed = committed

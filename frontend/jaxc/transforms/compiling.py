@@ -189,7 +189,8 @@ class PlacedProgram(Program):
         """Run on Arrays from anywhere; the results are on the device, committed or not."""
         outs: list[Array] = []
         if self.executable is not None:
-            buffers = self.consts + [self._argument(i, args[i]) for i in self.kept]
+            take = self._argument if self.donated else self._plain_argument
+            buffers = self.consts + [take(i, args[i]) for i in self.kept]
             outs = [
                 PlacedArray(b, aval, self.device, committed)
                 for aval, b in zip(self.out_avals, self.executable(buffers))
@@ -201,6 +202,11 @@ class PlacedProgram(Program):
             else place(args[x] if kind == "argument" else x, self.device, committed)
             for kind, x in self.results
         ]  # fmt: skip
+
+    def _plain_argument(self, _: int, array: Array) -> Any:
+        if type(array) is PlacedArray and array._device is self.device and array._held is not None:
+            return array._held
+        return self._held(array)
 
     def _argument(self, i: int, array: Array) -> Any:
         """The argument's buffer there; one of its own if it is donated but another array has it."""

@@ -133,6 +133,18 @@ class Traced:
         short = self.program.direct(self.run) if self.program and self.single else None
         return short or self.run
 
+    def direct_on(self, device: Device, long: Callable[[Any, dict], Any]) -> Callable[[Any], Any]:
+        """`run` for arguments committed to a device; others take the long path."""
+        program = self._placed(device)
+
+        def run(args: Sequence[Any]) -> Any:
+            for a in args:
+                if type(a) is not PlacedArray or a._device is not device or not a._committed:
+                    return long(args, {})
+            return self._finish(program, program.run(args, True), args)
+
+        return run
+
 
 _leaf_tree = tree_util.tree_structure(0)
 
@@ -228,15 +240,21 @@ class JitFunction:
 
     def _remember(self, args: tuple[Any, ...], traced: Traced) -> None:
         """Let later calls with such arguments take the short path."""
-        if config.overridden or not self._plain or not all(type(a) is Array for a in args):
+        if config.overridden or not self._plain or self._device is not None:
             return
-        if self._device is not None or _state.trace is not eval_trace or traced.program is None:
+        if _state.trace is not eval_trace:
+            return
+        if traced.program is not None and all(type(a) is Array for a in args):
+            run = traced.direct()
+        elif traced.program is None and any(traced._used()) and type(args[0]) is PlacedArray:
+            run = traced.direct_on(args[0]._device, self._call)
+        else:
             return
         if self._direct_version != version[0]:
             self._direct.clear()
             self._direct_version = version[0]
         key = args[0].aval if len(args) == 1 else tuple([a.aval for a in args])
-        self._direct[key] = traced.direct()
+        self._direct[key] = run
 
     def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if config.jax_disable_jit:

@@ -37,11 +37,14 @@ def placement(args: Sequence[Any], name: str, names: Callable[[int], str]) -> tu
     """
     first = -1
     for i, arg in enumerate(args):
-        if not isinstance(arg, Array) or not arg.committed:
+        if type(arg) is PlacedArray:  # `isinstance` asks Python code
+            if not arg._committed:
+                continue
+        elif not isinstance(arg, Array) or not arg.committed:
             continue
         if first < 0:
             first = i
-        elif arg._device != args[first]._device:
+        elif arg._device is not args[first]._device and arg._device != args[first]._device:
             raise ValueError(
                 "Received incompatible devices for jitted computation. Got "
                 f"{_described(args[first], names(first), name)} and "
