@@ -184,20 +184,22 @@ def test_why_of_a_gpu_reads_the_dispatches_that_iree_forms(done):
 
 def test_a_call_counts_every_step_of_its_host_loops(done):
     # 5 times 2 * 512 ** 3 of the contraction; of the while loop nobody knows how often.
-    assert "about 1.3 GFLOP" in done["why host loop"].out.splitlines()[0]
-    first = done["why while"].out.splitlines()[0]
+    assert "about 1.3 GFLOP" in done["why host loop"].stdout.splitlines()[0]
+    first = done["why while"].stdout.splitlines()[0]
     assert re.search(r"about 0 FLOP, .* and per step of loops whose length data decide 26\d", first)
 
 
 def test_what_a_gpu_does_with_updates_is_said_or_said_not_to_be_known(done):
     found = done["cuda copies"]
-    assert found.status == 1
-    assert "scatter: copies f32[100]: IREE writes a new array for it, in main_dispatch" in found.out
+    assert found.returncode == 1
+    assert (
+        "scatter: copies f32[100]: IREE writes a new array for it, in main_dispatch" in found.stdout
+    )
     unknown = done["cuda unknown"]
-    assert unknown.status == 2
-    assert "dynamic_update_slice: not known for this target" in unknown.out
-    assert "whether 1 of the updates copy is not known for cuda" in unknown.err
-    assert unknown.err.count("\n") == 1
+    assert unknown.returncode == 2
+    assert "dynamic_update_slice: not known for this target" in unknown.stdout
+    assert "whether 1 of the updates copy is not known for cuda" in unknown.stderr
+    assert unknown.stderr.count("\n") == 1
 
 
 def test_report_in_python():
