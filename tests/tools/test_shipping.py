@@ -221,7 +221,7 @@ def test_bench_and_run_choose_functions(inline, capsys, monkeypatch):
     monkeypatch.setattr("jaxc_tools.program.SECONDS", 0.01)
     assert cli.main(["bench", str(inline)]) == 0
     shown = capsys.readouterr().out
-    assert "predict(float32[100,100]) -> (float32[100,3]) on cpu:host, 1 dispatches" in shown
+    assert "predict(float32[100,100]) -> (float32[100,3]) on cpu:host, 1 dispatch" in shown
     assert shown.count("min ") == len(REQUESTS)
     arguments = ["bench", str(inline), "--function", "step", "--input", "f32[100,100]=1"]
     assert cli.main(arguments) == 0
