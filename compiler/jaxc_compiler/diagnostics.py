@@ -1,11 +1,15 @@
 """Compiler errors that name the user's own source line.
 
-Owns `CompileError` and how MLIR's and IREE's diagnostics become one. Imports nothing of ours.
+Owns `CompileError`, how MLIR's and IREE's diagnostics become one, and who hears what stops nothing.
+Imports nothing of ours.
 """
 
 from __future__ import annotations
 
+import logging
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 
@@ -13,7 +17,7 @@ from dataclasses import dataclass
 class Diagnostic:
     """One message of the compiler; file is None where the position is not known."""
 
-    severity: str  # "error", "warning", "note"
+    severity: str  # "error", "warning", "note", "remark"
     message: str
     file: str | None = None
     line: int = 0
@@ -33,6 +37,28 @@ class CompileError(RuntimeError):
         errors = [d for d in diagnostics if d.severity == "error"] or diagnostics
         text = "\n".join(map(str, errors[:5])) or "no message"
         super().__init__(f"compiling failed at the {stage} stage:\n{text}")
+
+
+_collecting: list[list[Diagnostic]] = []  # the innermost last; a pass runs under the context's lock
+
+
+def emit(diagnostic: Diagnostic) -> None:
+    """Say something that stops nothing: to who collects, or else as a line of the log `jaxc`."""
+    if _collecting:
+        _collecting[-1].append(diagnostic)
+    else:
+        logging.getLogger("jaxc").warning(str(diagnostic))
+
+
+@contextmanager
+def collected() -> Iterator[list[Diagnostic]]:
+    """What is emitted meanwhile, as a list that grows."""
+    found: list[Diagnostic] = []
+    _collecting.append(found)
+    try:
+        yield found
+    finally:
+        _collecting.pop()
 
 
 # MLIR prints `"file":1:2: error: text` and `loc("name"("file":1:2))`, IREE `file:1:2: error: text`.

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from jaxc_compiler.diagnostics import CompileError, Diagnostic, from_mlir_error
+from jaxc_compiler.diagnostics import CompileError, Diagnostic, collected, emit, from_mlir_error
 from jaxc_compiler.mlir import UNKNOWN, ir
 from jaxc_compiler.plugins import name_of
 
@@ -26,7 +26,7 @@ def run_guarded(run_pass: Callable, module: ir.Module, target: Any, stage: str) 
     """
     before = _signatures(module)
     try:
-        with _careful():
+        with _careful(), _named_remarks(run_pass):
             run_pass(module, target)
     except CompileError as error:
         raise _named(run_pass, error, stage) from None
@@ -69,8 +69,22 @@ def _signatures(module: ir.Module) -> dict[str, str]:
 def _named(run_pass: Callable, error: CompileError, stage: str) -> CompileError:
     """The pass's own error about the program, with the pass's name."""
     first, *rest = error.diagnostics
-    message = f"pass {name_of(run_pass)}: {first.message}"
-    return CompileError(stage, [dataclasses.replace(first, message=message), *rest])
+    return CompileError(stage, [_of_pass(run_pass, first), *rest])
+
+
+@contextmanager
+def _named_remarks(run_pass: Callable) -> Iterator[None]:
+    """What the pass emits, with the pass's name."""
+    try:
+        with collected() as found:
+            yield
+    finally:
+        for each in found:
+            emit(_of_pass(run_pass, each))
+
+
+def _of_pass(run_pass: Callable, found: Diagnostic) -> Diagnostic:
+    return dataclasses.replace(found, message=f"pass {name_of(run_pass)}: {found.message}")
 
 
 def _raised(run_pass: Callable, error: Exception, stage: str) -> CompileError:

@@ -34,7 +34,6 @@ __all__ = [
     "LOCK",
     "UNKNOWN",
     "PassManager",
-    "attrs_of",
     "aval_of",
     "constant_array",
     "create",
@@ -47,7 +46,6 @@ __all__ = [
     "load_irdl",
     "load_stablehlo",
     "location",
-    "params_of",
     "ranked_tensor",
     "scalar_type",
     "storage_type",
@@ -354,17 +352,6 @@ _READERS = {
     ir.DenseIntElementsAttr: constant_array,
     ir.DenseFPElementsAttr: constant_array,
 }
-
-
-def attrs_of(params: dict[str, Any]) -> dict[str, ir.Attribute]:
-    """An op's attributes from its parameters."""
-    return {name: to_attr(value) for name, value in params.items()}
-
-
-def params_of(op: ir.Operation) -> dict[str, Any]:
-    """An op's parameters from its attributes; a name with a dot is a mark that a pass left."""
-    attributes = op.attributes
-    return {name: from_attr(attributes[name]) for name in attributes if "." not in name}
 
 
 # -- locations, bytecode -------------------------------------------------------------------------

@@ -143,12 +143,20 @@ def resolve(spec: PipelineSpec, target: Target) -> Pipeline:
     """
     extra = {plugins.name_of(each): each for each in plugins.passes_of(spec)}
     if spec.text:
+        _check_named(spec)
         pipeline = _staged(parse(spec.text, target, extra), target)
     else:
         pipeline = pipelines.PIPELINES[target.backend]
     for edit in spec.edits:
         pipeline = _edited(pipeline, edit)
     return pipeline
+
+
+def _check_named(spec: PipelineSpec) -> None:
+    """A pass that was brought along and is not named would never run, and nobody would know."""
+    for name in map(plugins.name_of, spec.named):
+        if name not in re.findall(r"\w+", spec.text):
+            raise ValueError(f"pipeline {spec.text!r} does not name the pass {name}")
 
 
 def _edited(pipeline: Pipeline, edit: Edit) -> Pipeline:

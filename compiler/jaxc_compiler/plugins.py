@@ -41,10 +41,12 @@ class PipelineSpec:
       text: names of passes, stages or pipelines, separated by commas (see `pipeline_text`); empty
         for what the target runs by itself.
       edits: applied in order.
+      named: passes that the text may name.
     """
 
     text: str = ""
     edits: tuple[Edit, ...] = ()
+    named: tuple[Pass, ...] = ()
 
     def before(self, anchor: str, *passes: Pass) -> PipelineSpec:
         """With passes before the first pass of a name.
@@ -75,7 +77,7 @@ class PipelineSpec:
     def fingerprint(self) -> str | None:
         """Text that changes when the pipeline does; None if that cannot be told from files."""
         parts = [self.text]
-        for edit in self.edits:
+        for edit in (*self.edits, Edit("named", "", self.named)):
             prints = [fingerprint(each) for each in edit.passes]
             if None in prints:
                 return None
@@ -166,4 +168,4 @@ def _is_users(value: Any, path: Path) -> bool:
 
 def passes_of(spec: PipelineSpec) -> Sequence[Pass]:
     """All passes a spec brings along."""
-    return [each for edit in spec.edits for each in edit.passes]
+    return [*spec.named, *(each for edit in spec.edits for each in edit.passes)]

@@ -51,7 +51,7 @@ def run_op(op: ir.Operation, operands: list[np.ndarray]) -> list[np.ndarray]:
         return _CONTROL_FLOW[name](op, operands)
     if name not in OPS or OPS[name].numpy is None or lax.region_params(name):
         raise NotImplementedError(f"{op.name} has no NumPy kernel")
-    params = {p: v for p, v in mlir.params_of(op).items() if p in OPS[name].params}
+    params = {p: v for p, v in lax.params_of(op).items() if p in OPS[name].params}
     params |= dict.fromkeys(lax.IMPLIED_PARAMS & set(OPS[name].params))
     results = OPS[name].numpy(*operands, **params)
     return list(results) if OPS[name].multiple_results else [results]

@@ -24,14 +24,15 @@ from typing import Any
 
 import numpy as np
 
-from jaxc_compiler.diagnostics import error_at
+from jaxc_compiler.diagnostics import Diagnostic, emit, error_at, parse_diagnostic
 from jaxc_compiler.dialects import definition, lax
-from jaxc_compiler.mlir import aval_of, ir, params_of
+from jaxc_compiler.dialects.lax import params_of
+from jaxc_compiler.mlir import aval_of, ir
 from jaxc_compiler.opset.op import OPS, OPTIONAL
 
 __all__ = [
     "Pattern", "apply_patterns", "at", "aval_of", "build", "constant", "erase", "error", "ir",
-    "name_of", "ops", "params_of", "pattern", "producer", "replace",
+    "name_of", "ops", "params_of", "pattern", "producer", "remark", "replace",
 ]  # fmt: skip
 
 # Sweeps of patterns over a module before they are said not to come to an end.
@@ -224,6 +225,19 @@ def error(op: ir.Operation, message: str) -> Exception:
     return error_at("pass", op.location, message)
 
 
+def remark(op: ir.Operation, message: str) -> None:
+    """Say something at the user's line and go on.
+
+    `jaxc opt` prints it and `--verify-diagnostics` compares it; elsewhere it is a warning of the
+    logger `jaxc`, when a program is compiled and not when it comes from the cache.
+
+    Example:
+      remark(op, "this product is summed right away")
+    """
+    where = parse_diagnostic(str(op.location))
+    emit(Diagnostic("remark", message, where.file, where.line, where.column))
+
+
 # -- changing them ---------------------------------------------------------------------------------
 
 
@@ -261,11 +275,20 @@ def build(name: str, *operands: ir.Value, **params: Any) -> Any:
 
 
 def constant(value: Any, like: ir.Value | None = None) -> ir.Value:
-    """A `lax.constant`; of the shape and dtype of the value `like`, if one is given."""
+    """A `lax.constant`; of the shape and dtype of the value `like`, if one is given.
+
+    Raises:
+      ValueError: for a value that is another one in that dtype: 2.5 or 300 in an int8.
+    """
     if like is None:
         return lax.constant(np.asarray(value))
     aval = aval_of(like.type)
-    return lax.constant(np.broadcast_to(np.asarray(value, aval.dtype), aval.shape))
+    given = np.asarray(value)
+    with np.errstate(all="ignore"):
+        made = given.astype(aval.dtype)
+    if made.dtype.kind in "biu" and (made != given).any():
+        raise ValueError(f"constant: {value!r} is no value of {aval.dtype.name}")
+    return lax.constant(np.broadcast_to(made, aval.shape))
 
 
 def replace(op: ir.Operation, values: ir.Value | Sequence[ir.Value]) -> None:

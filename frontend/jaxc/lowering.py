@@ -208,11 +208,7 @@ class _Lowering:
             jaxpr, consts = _open(inner)
             return self.run(jaxpr, [*map(self.constant, consts), *operands])
         regions = lax.region_params(name)
-        attributes = {
-            param: mlir.to_attr(value)
-            for param, value in eqn.params.items()
-            if param not in regions and param not in lax.IMPLIED_PARAMS
-        }
+        attributes = lax.attributes_of(eqn.params)
         types = [mlir.tensor_type(var.aval) for var in eqn.outvars]
         op = definition.build(
             lax.mlir_name(name), types, operands, attributes, ip=self.ip, loc=_location(eqn)

@@ -45,23 +45,33 @@ def test_arity_of_fixed_ops_matches_their_samples():
 
 
 def test_valid_op_verifies():
-    op = '%r = "lax.sin"(%x) {accuracy} : (tensor<3xf32>) -> tensor<3xf32>'
+    op = '%r = "lax.sin"(%x) : (tensor<3xf32>) -> tensor<3xf32>'
     check(str(parse(function(op))), '// CHECK: "lax.sin"(%arg0)')
 
 
 def test_wrong_result_type_names_the_users_line():
-    op = (
-        '%r = "lax.sin"(%x) {accuracy} : (tensor<3xf32>) -> tensor<4xf32> '
-        'loc("sin"("user.py":12:3))'
-    )
+    op = '%r = "lax.sin"(%x) : (tensor<3xf32>) -> tensor<4xf32> loc("sin"("user.py":12:3))'
     with pytest.raises(Exception, match=r"(?s)user\.py.*12.*lax\.sin: results must be"):
         parse(function(op, "tensor<4xf32>"))
 
 
 def test_missing_parameter_is_named():
-    op = '%r = "lax.reduce_sum"(%m) {out_sharding} : (tensor<2x3xf32>) -> tensor<3xf32>'
+    op = '%r = "lax.reduce_sum"(%m) : (tensor<2x3xf32>) -> tensor<3xf32>'
     with pytest.raises(Exception, match="parameter 'axes' is missing"):
         parse(function(op))
+
+
+def test_a_parameter_that_is_not_set_is_not_printed_and_need_not_be_written():
+    from jaxc_compiler import mlir
+    from jaxc_compiler.dialects import lax
+
+    op = '%r = "lax.sin"(%x) : (tensor<3xf32>) -> tensor<3xf32>'
+    module = parse(function(op))
+    with mlir.LOCK, mlir.CONTEXT:
+        sin = module.body.operations[0].regions[0].blocks[0].operations[0].operation
+        assert lax.params_of(sin) == {"accuracy": None}
+        assert not lax.attributes_of({"accuracy": None, "sharding": None})
+        assert set(lax.attributes_of({"accuracy": None, "axes": (0,)})) == {"axes"}
 
 
 def test_rejected_operands_give_the_op_books_message():
@@ -85,8 +95,8 @@ def test_equal_ops_are_merged_because_they_are_pure():
     from jaxc_compiler.pipelines import merge_equal_ops
 
     body = """
-      %0 = "lax.sin"(%x) {accuracy} : (tensor<3xf32>) -> tensor<3xf32>
-      %1 = "lax.sin"(%x) {accuracy} : (tensor<3xf32>) -> tensor<3xf32>
+      %0 = "lax.sin"(%x) : (tensor<3xf32>) -> tensor<3xf32>
+      %1 = "lax.sin"(%x) : (tensor<3xf32>) -> tensor<3xf32>
       %r = "lax.sub"(%0, %1) : (tensor<3xf32>, tensor<3xf32>) -> tensor<3xf32>"""
     module = parse(function(body))
     merge_equal_ops(module, None)

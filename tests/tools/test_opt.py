@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
@@ -29,6 +30,10 @@ def f(x, y):
 
 @pytest.fixture
 def here(tmp_path, monkeypatch):
+    """A folder with a program, in a process in which nobody has imported real JAX, nor will."""
+    for name in [each for each in sys.modules if each.partition(".")[0] == "jax"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
     monkeypatch.chdir(tmp_path)
     Path("neg.mlir").write_text(NEGATIONS)
     Path("program.py").write_text(PROGRAM)
@@ -79,10 +84,27 @@ def test_a_users_pass(opt):
     assert found.stderr == "jaxc: neg.mlir:2:8: error: pass stops_here: no negations\n"
 
 
+def test_remarks_stop_nothing(opt):
+    write("says", "remark(op, 'a negation')")
+    text = NEGATIONS.replace("  %1", "  // expected-remark @+1 {{a negation}}\n  %1")
+    Path("neg.mlir").write_text(text)
+    arguments = ["neg.mlir", "--load", "says.py", "--pass-pipeline=says"]
+    found = opt(*arguments)
+    assert "return %1" in found.out
+    assert found.err.splitlines()[0] == "neg.mlir:2:8: remark: pass says: a negation"
+    found = opt(*arguments, "--verify-diagnostics", status=1)
+    assert found.err == "neg.mlir:2:8: error: unexpected remark: pass says: a negation\n"
+
+
+def test_ir_comes_from_standard_input(opt, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.StringIO(NEGATIONS))
+    assert "return %arg0" in opt("--pass-pipeline=fold_shape_ops").out
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["neg.mlir"], "expected IR and --pass-pipeline"),
+        (["neg.mlir"], "expected --pass-pipeline"),
         (["neg.mlir", "--pass-pipeline=fus"], "unknown pass 'fus'; did you mean 'fuse'?"),
         (["neg.mlir", "--pass-pipeline=mlir(cse"], "expected the name of a pass"),
         (["none.mlir", "--pass-pipeline=fuse"], "cannot read none.mlir"),

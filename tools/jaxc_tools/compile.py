@@ -20,11 +20,12 @@ from jaxc.physical import physicalize
 from jaxc.stablehlo import Program as StablehloProgram
 from jaxc_compiler import driver, targets
 from jaxc_compiler.diagnostics import CompileError
+from jaxc_compiler.plugins import PipelineSpec, pipeline_spec
 from jaxc_runtime import ArraySpec, CompiledProgram, Metadata, Signature, archive, artifact
 from jaxc_runtime import structure as structures
 from jaxc_tools.errors import UsageError, joined
 from jaxc_tools.function_reports import FunctionReports
-from jaxc_tools.loading import load_function, user_error
+from jaxc_tools.loading import load_function, load_passes, user_error
 from jaxc_tools.specs import ArgSpec, parse_args
 from jaxc_tools.stablehlo import is_stablehlo, read_file
 
@@ -85,13 +86,16 @@ def compile_function(
     *,
     donate: Sequence[int] = (),
     weights: str = INLINE,
+    pipeline: Any = None,
 ) -> Metadata:
     """`compile_functions` of one function for one target.
 
     >>> import jaxc.numpy as jnp, jaxc_runtime, tempfile  # doctest: +SKIP
     >>> compile_function(jnp.sin, [ArgSpec((3,), np.dtype("f4"))], "sin.vmfb")  # doctest: +SKIP
     """
-    return compile_functions([Request(fn, arguments, donate)], path, [target], weights=weights)
+    return compile_functions(
+        [Request(fn, arguments, donate)], path, [target], weights=weights, pipeline=pipeline
+    )
 
 
 def compile_functions(
@@ -100,6 +104,7 @@ def compile_functions(
     target_names: Sequence[str] = ("cpu",),
     *,
     weights: str = INLINE,
+    pipeline: Any = None,
 ) -> Metadata:
     """Compile functions and write them, with their constants and signatures, as one file.
 
@@ -110,21 +115,24 @@ def compile_functions(
         target_names: of `jaxc_compiler.targets`; the file holds a program for each.
         weights: `inline` in each program, or `file` for one parameter archive beside it, of the
             same name with the suffix `.irpa`.
+        pipeline: passes of your own, as `jaxc.jit` takes them.
 
     Returns:
         The metadata in the file; `jaxc_runtime.load(path)` gives the callable.
 
     Raises:
         TypeError: an argument or result that is no array, or a container a file cannot describe.
-        ValueError: an unknown target, or a donated argument that there is not.
+        ValueError: an unknown target, a donated argument that there is not, a pipeline that names
+            no pass.
         CompileError: naming the user's line.
     """
     wanted = [targets.get(name, portable=True) for name in target_names]
+    passes = None if pipeline is None else pipeline_spec(pipeline)
     collected = Weights(inline=weights == INLINE)
     foreign = any(request.is_foreign for request in requests)
     with jaxc.enable_x64(True) if foreign else nullcontext():
         entries, signatures = _trace_all(requests)
-        compiled = [_compile_for(target, entries, collected) for target in wanted]
+        compiled = [_compile_for(target, entries, collected, passes) for target in wanted]
     programs = [program for program, _ in compiled]
     kept = None
     if weights == FILE and collected.arrays:
@@ -136,26 +144,29 @@ def compile_functions(
 
 
 def _compile_for(
-    target: targets.Target, entries: list[EntryPoint], weights: Weights
+    target: targets.Target,
+    entries: list[EntryPoint],
+    weights: Weights,
+    pipeline: PipelineSpec | None,
 ) -> tuple[bytes, CompiledProgram]:
     if target.backend == "pjrt":
-        return _compile_for_plugin(target, entries)
+        return _compile_for_plugin(target, entries, pipeline)
     seen = FunctionReports()
     module = lower_entry_points(entries, weights)
-    compiled = driver.compile(module, target, instruments=[seen])
+    compiled = driver.compile(module, target, instruments=[seen], pipeline=pipeline)
     arch, features = driver.cpu_requirements(target)
     reports = {entry.symbol: seen.of(entry.symbol) for entry in entries}
     return compiled.vmfb, CompiledProgram(str(target), target.driver, arch, features, reports)
 
 
 def _compile_for_plugin(
-    target: targets.Target, entries: list[EntryPoint]
+    target: targets.Target, entries: list[EntryPoint], pipeline: PipelineSpec | None
 ) -> tuple[bytes, CompiledProgram]:
     """XLA's plugins compile one function, with its constants in it."""
     if len(entries) > 1:
         raise ValueError(f"a program for {target} holds one function, not {len(entries)}")
     module = lower_jaxpr(entries[0].jaxpr, embed_constants=True)
-    compiled = driver.compile(module, target)
+    compiled = driver.compile(module, target, pipeline=pipeline)
     return compiled.vmfb, CompiledProgram(str(target), target.driver, about=compiled.about)
 
 
@@ -246,6 +257,9 @@ def compile_references(
     target_names: Sequence[str],
     donate: Sequence[str] = (),
     weights: str = INLINE,
+    *,
+    pipeline: str = "",
+    load: Sequence[str] = (),
 ) -> Metadata:
     """`compile_functions` for what a user typed.
 
@@ -256,6 +270,8 @@ def compile_references(
         target_names: a target's `name` or `name:chip`, of each target.
         donate: for each function the numbers of its donated arguments, as `0,2`.
         weights: `inline` or `file`.
+        pipeline: text of `jaxc_compiler.pipeline_text`; empty for what the target runs by itself.
+        load: files of passes. Without a pipeline they run when the `lax` stage is simplified.
 
     Raises:
         UsageError: unknown names, wrong shapes, unreadable or unwritable files.
@@ -267,9 +283,11 @@ def compile_references(
     )
     for name in target_names:
         target_named(name)
+    passes = tuple(load_passes(load).values())
+    spec = PipelineSpec(pipeline, named=passes) if pipeline else pipeline_spec(passes or "")
     requests = [_request(*words) for words in typed]
     try:
-        return compile_functions(requests, output, target_names, weights=weights)
+        return compile_functions(requests, output, target_names, weights=weights, pipeline=spec)
     except OSError as error:
         raise UsageError(f"cannot write {error.filename or output}: {error.strerror}") from None
     except (CompileError, NotImplementedError, TypeError, ValueError) as error:

@@ -6,7 +6,7 @@ import difflib
 import importlib.util
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ def load_function(reference: str) -> Callable[..., Any]:
     if not path_text or not name:
         raise UsageError(f"{reference!r}: expected file.py:function")
     path = Path(path_text)
+    alias.install()
     found: Any = _import_file(path)
     for part in name.split("."):
         if not hasattr(found, part):
@@ -36,6 +37,8 @@ def load_function(reference: str) -> Callable[..., Any]:
 
 def load_pass(path: str) -> Callable[..., None]:
     """The pass of a user's file: the function or pattern that is named like the file.
+
+    What `jax` means is left as it is: a process that tests passes may compare with real JAX.
 
     Raises:
         UsageError: no such file, it fails when imported, or holds no such pass.
@@ -54,6 +57,17 @@ def load_pass(path: str) -> Callable[..., None]:
         raise UsageError(f"{path}: {error}") from None
 
 
+def load_passes(paths: Sequence[str]) -> dict[str, Callable[..., None]]:
+    """The passes of files by name, with jaxc as the files' jax.
+
+    Raises:
+        UsageError: of `load_pass`.
+    """
+    if paths:
+        alias.install()
+    return {Path(path).stem: load_pass(path) for path in paths}
+
+
 def user_error(error: BaseException, path: str) -> UsageError:
     """An error raised by the user's code, as one line that names their line."""
     frames = traceback.extract_tb(error.__traceback__)
@@ -67,7 +81,6 @@ def _import_file(path: Path) -> Any:
     if not path.is_file():
         what = "is a directory" if path.is_dir() else "no such file"
         raise UsageError(f"cannot read {path}: {what}")
-    alias.install()
     sys.path.insert(0, str(path.resolve().parent))
     name = path.stem if path.stem not in sys.modules else f"_jaxc_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)

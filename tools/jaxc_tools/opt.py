@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, TextIO
 
 from jaxc_compiler import guard, mlir, pipeline_text, pipelines
-from jaxc_compiler.diagnostics import CompileError, Diagnostic, parse_diagnostic
+from jaxc_compiler.diagnostics import CompileError, Diagnostic, collected, parse_diagnostic
 from jaxc_compiler.dialects import kernel
 from jaxc_compiler.mlir import ir
 from jaxc_compiler.pipelines import Instrument, Pipeline
@@ -23,7 +23,7 @@ from jaxc_compiler.targets import Target
 from jaxc_tools.compile import target_named
 from jaxc_tools.errors import UsageError, one_line
 from jaxc_tools.expected import unmatched
-from jaxc_tools.loading import load_pass
+from jaxc_tools.loading import load_passes
 from jaxc_tools.sources import is_function, located, lower_function, read_source
 
 SEPARATOR = "// -----"
@@ -120,7 +120,7 @@ class Run:
           UsageError: for names and files that are not there.
         """
         target = target_named(options.target)
-        loaded = {each.__name__: each for each in map(load_pass, options.load)}
+        loaded = load_passes(options.load)
         try:
             pipeline = pipeline_text.parse(options.pipeline, target, loaded)
         except ValueError as error:
@@ -137,8 +137,9 @@ class Run:
                 result = self._run(program)
             except CompileError as error:
                 raise UsageError(located(error.diagnostics[0], self.source)) from None
-        for diagnostic in emitted:
-            print(located(diagnostic, self.source), file=sys.stderr)
+            finally:
+                for diagnostic in emitted:
+                    print(located(diagnostic, self.source), file=sys.stderr)
         for each in self.instruments:
             each.report()
         return result
@@ -178,15 +179,15 @@ def _check_names(options: Options, pipeline: Pipeline) -> None:
 
 @contextmanager
 def _collected() -> Iterator[list[Diagnostic]]:
-    """The diagnostics that passes emit at locations without raising."""
-    found: list[Diagnostic] = []
+    """What passes say without raising: remarks, and MLIR's diagnostics at locations."""
 
-    def collect(diagnostic: Any) -> bool:
-        severity = str(diagnostic.severity).rpartition(".")[2].lower()
-        found.append(parse_diagnostic(f"{diagnostic.location}: {diagnostic.message}", severity))
-        return True
+    with mlir.LOCK, mlir.CONTEXT as context, collected() as found:
 
-    with mlir.LOCK, mlir.CONTEXT as context:
+        def collect(diagnostic: Any) -> bool:
+            severity = str(diagnostic.severity).rpartition(".")[2].lower()
+            found.append(parse_diagnostic(f"{diagnostic.location}: {diagnostic.message}", severity))
+            return True
+
         handler = context.attach_diagnostic_handler(collect)
         try:
             yield found

@@ -33,7 +33,8 @@ from jaxc_compiler import mlir, pipelines, reference, targets
 from jaxc_compiler.dialects import kernel
 from jaxc_compiler.plugins import Pass
 from jaxc_compiler.stages import ANY
-from jaxc_tools import loading
+from jaxc_tools import loading, opt
+from jaxc_tools.expected import unmatched
 
 _KNOWN = re.compile(r"CHECK(-(DAG|COUNT-\d+|NOT|EMPTY|NEXT|SAME|LABEL))?(\{LITERAL\})?:")
 # What a reader would take for a directive: CHECK-NEX:, CHEKC:, Check-not:, CHECK NOT:
@@ -113,18 +114,60 @@ def run_pass(run: Pass, module: Any, target: str = "cpu") -> str:
         return str(module)
 
 
-def check_values_kept(run: Pass, module: Any, arguments: Sequence[np.ndarray]) -> str:
-    """Run a pass; the module must compute exactly the same. Returns its text.
+def check_values_kept(
+    run: Pass, module: Any, arguments: Sequence[np.ndarray], rtol: float = 0
+) -> str:
+    """Run a pass; the module must compute the same. Returns its text.
 
     Args:
       run: the pass.
       module: at the `lax` or the `kernel` stage: it is run by the op book's NumPy kernels.
       arguments: arrays for the parameters of `main`.
+      rtol: by how much of it a result may change. With 0 the sign of a zero counts too; any NaN
+        is like any other.
+
+    Raises:
+      AssertionError: with the values before and after.
     """
     before = reference.run_module(module, *arguments)
     text = run_pass(run, module)
     after = reference.run_module(module, *arguments)
-    for x, y in zip(before, after, strict=True):
+    for number, (x, y) in enumerate(zip(before, after, strict=True)):
         assert x.dtype == y.dtype
-        np.testing.assert_array_equal(x, y)
+        same = _close(x, y, rtol) if rtol else _identical(x, y)
+        if not same.all():
+            name = getattr(run, "__name__", type(run).__name__)
+            values = f"before:\n{x}\nafter:\n{y}\nin the text:\n{text}"
+            raise AssertionError(f"pass {name} changes result {number} of main\n{values}")
     return text
+
+
+def _identical(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    if x.dtype.kind == "c":
+        return _identical(x.real, y.real) & _identical(x.imag, y.imag)
+    if jaxc.numpy.issubdtype(x.dtype, jaxc.numpy.floating):
+        return ((x == y) & (np.signbit(x) == np.signbit(y))) | (np.isnan(x) & np.isnan(y))
+    return x == y
+
+
+def _close(x: np.ndarray, y: np.ndarray, rtol: float) -> np.ndarray:
+    wide = [np.asarray(each, "c16" if each.dtype.kind == "c" else "f8") for each in (x, y)]
+    return np.isclose(*wide, rtol=rtol, atol=0, equal_nan=True)
+
+
+def check_diagnostics(run: Pass, text: str, target: str = "cpu") -> None:
+    """Compare what a pass says about IR with what the IR says it expects.
+
+    Args:
+      run: the pass.
+      text: modules with lines like `// expected-error @+1 {{text}}` (or `expected-remark`),
+        between `// -----` lines if they are several.
+      target: what the pass is told it compiles for.
+
+    Raises:
+      AssertionError: naming what was expected and not said, or said and not expected.
+    """
+    command = opt.Run("-", targets.get(target), ((ANY, (run,)),), [])
+    found = [each for chunk in opt.split(text) for each in command.diagnostics_of(chunk)]
+    if complaints := unmatched(text, found, "-"):
+        raise AssertionError("\n".join(complaints))

@@ -29,7 +29,7 @@ from jaxc_compiler.dialects import definition
 from jaxc_compiler.dialects.definition import OpDef
 from jaxc_compiler.mlir import ir
 from jaxc_compiler.opset import book, user  # noqa: F401  importing the book fills OPS
-from jaxc_compiler.opset.op import OPS, Op
+from jaxc_compiler.opset.op import OPS, OPTIONAL, Op
 from jaxc_compiler.opset.user import USER_OPS
 
 REGION_PARAMS = frozenset({"jaxpr", "call_jaxpr", "cond_jaxpr", "body_jaxpr", "branches"})
@@ -122,9 +122,33 @@ def build(name: str, operands: list[ir.Value], **params: Any) -> list[ir.Value]:
     """An op without regions at the current insertion point, its result types inferred."""
     avals = OPS[name].infer(*[mlir.aval_of(v.type) for v in operands], **params)
     avals = avals if OPS[name].multiple_results else [avals]
-    attributes = mlir.attrs_of({k: v for k, v in params.items() if k not in IMPLIED_PARAMS})
+    attributes = attributes_of(params)
     types = [mlir.tensor_type(aval) for aval in avals]
     return list(definition.build(mlir_name(name), types, operands, attributes).results)
+
+
+def attributes_of(params: dict[str, Any]) -> dict[str, ir.Attribute]:
+    """An op's attributes, those of its regions and what its name says left out.
+
+    A parameter of `opset.op.OPTIONAL` that says nothing is no attribute: `params_of` puts it back.
+    """
+    unstated = REGION_PARAMS | IMPLIED_PARAMS
+    return {
+        name: mlir.to_attr(value)
+        for name, value in params.items()
+        if name not in unstated and not (value is None and name in OPTIONAL)
+    }
+
+
+def params_of(op: ir.Operation) -> dict[str, Any]:
+    """An op's parameters from its attributes; a name with a dot is a mark that a pass left."""
+    attributes = op.attributes
+    entry = OPS.get(name_of(op))
+    found = {} if entry is None else dict.fromkeys(OPTIONAL & set(entry.params))
+    for name in attributes:
+        if "." not in name:
+            found[name] = mlir.from_attr(attributes[name])
+    return found
 
 
 def is_dead(op: ir.Operation) -> bool:
@@ -156,11 +180,11 @@ def _problem(op: ir.Operation) -> str:
     name = name_of(op)
     entry = OPS[name]
     represented = set(entry.params) - REGION_PARAMS - IMPLIED_PARAMS
-    if missing := sorted(represented - set(op.attributes)):
+    if missing := sorted(represented - set(op.attributes) - OPTIONAL):
         return f"parameter {missing[0]!r} is missing"
     if region_params(name):
         return _region_problem(op, name)
-    params = {p: mlir.from_attr(op.attributes[p]) for p in represented}
+    params = {p: v for p, v in params_of(op).items() if p in represented}
     params |= {p: None for p in entry.params if p in IMPLIED_PARAMS}
     try:
         inferred = entry.infer(*[mlir.aval_of(v.type) for v in op.operands], **params)

@@ -49,7 +49,7 @@ def _fold_op(op: ir.Operation, known: dict[ir.Value, np.ndarray]) -> None:
     if not _can_fold(op) or not all(operand in known for operand in op.operands):
         return
     name = lax.name_of(op)
-    params = mlir.params_of(op) | dict.fromkeys(lax.IMPLIED_PARAMS & set(OPS[name].params))
+    params = lax.params_of(op) | dict.fromkeys(lax.IMPLIED_PARAMS & set(OPS[name].params))
     kernel = OPS[name].numpy
     assert kernel is not None, "_can_fold looks for it"
     with np.errstate(all="ignore"):

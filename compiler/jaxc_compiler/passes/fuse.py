@@ -49,7 +49,7 @@ def why_not_in_kernel(op: ir.Operation) -> str:
     if name != "dot_general":
         return cost.why_not_in_kernel(name, {}, ())
     in_avals = [mlir.aval_of(v.type) for v in op.operands]
-    return cost.why_not_in_kernel(name, mlir.params_of(op), in_avals)
+    return cost.why_not_in_kernel(name, lax.params_of(op), in_avals)
 
 
 def _why_not_bodies(blocks: list[ir.Block]) -> str:

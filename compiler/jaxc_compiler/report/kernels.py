@@ -156,7 +156,7 @@ def _use(op: ir.Operation, times: float) -> OpUse:
     ins = [mlir.aval_of(v.type) for v in op.operands]
     outs = [mlir.aval_of(r.type) for r in op.results]
     needs_params = name in ("dot_general", "conv_general_dilated")
-    params = mlir.params_of(op) if needs_params else {}
+    params = lax.params_of(op) if needs_params else {}
     flops = cost.flops_of(name, OPS[name].kind if name in OPS else "", params, ins, outs)
     work = cost.work_of(name, flops, outs)
     type_ = type_name(op.results[0].type) if len(op.results) else ""

@@ -32,6 +32,10 @@ class MlirKernel:
         if not self.signature.has_names:
             self._check(text)
 
+    @property
+    def __name__(self) -> str:  # type: ignore[override]
+        return self.name
+
     def __call__(self, *args: Any) -> Any:
         self._specialize(args)  # before anything is traced: an error names the argument
         return self._call(*args)

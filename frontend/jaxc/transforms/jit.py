@@ -27,7 +27,7 @@ from jaxc.transforms.placed import forget_operations, placement
 from jaxc.transforms.signature import Signature, debug_info
 from jaxc.transforms.staging import JaxprTrace, trace_to_jaxpr
 from jaxc.transforms.trace_key import axis_key, flags_key, version
-from jaxc_compiler.plugins import PipelineSpec, pipeline_spec
+from jaxc_compiler.plugins import PipelineSpec, check_pass, pipeline_spec
 
 # ---- tracing ----------------------------------------------------------------------------------
 
@@ -417,12 +417,13 @@ def _chosen_device(device: Any, backend: str | None) -> Callable[[], Device] | N
     return lambda: device if device is not None else devices.devices(backend)[0]
 
 
-def pipeline(text: str = "") -> PipelineSpec:
+def pipeline(text: str = "", *passes: Callable[..., Any]) -> PipelineSpec:
     """A pipeline to put passes of your own into, for `jit(f, pipeline=...)`.
 
     Args:
       text: names of passes, stages or of a whole pipeline, separated by commas; empty for what the
         target runs by itself. `jaxc opt --list-passes` shows the names.
+      passes: your own that the text names.
 
     Returns:
       A pipeline with methods `before(name, *passes)`, `after(name, *passes)`, `without(name)`.
@@ -437,7 +438,7 @@ def pipeline(text: str = "") -> PipelineSpec:
       2 ops
       Array([0., 0.], dtype=float32)
     """
-    return PipelineSpec(text)
+    return PipelineSpec(text, named=tuple(map(check_pass, passes)))
 
 
 def jnp_jit(

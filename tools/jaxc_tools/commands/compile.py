@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from jaxc_tools.commands.options import Load, Pipeline
+
 
 def command(
     sources: Annotated[
@@ -27,13 +29,16 @@ def command(
     weights: Annotated[
         str, typer.Option(help="inline, or file: in a parameter archive beside the output.")
     ] = "inline",
+    pipeline: Pipeline = "",
+    load: Load = None,
 ) -> None:
     """Compile functions, and all they close over, to one file that runs alone."""
     from jaxc_tools.compile import compile_references
 
     metadata = compile_references(
-        sources, arguments or [], output, target or ["cpu"], donate or [], weights
-    )
+        sources, arguments or [], output, target or ["cpu"], donate or [], weights,
+        pipeline=pipeline, load=load or (),
+    )  # fmt: skip
     targets = ", ".join(entry.target for entry in metadata.programs)
     for signature in metadata.functions:
         print(f"{output}: {signature} for {targets}")

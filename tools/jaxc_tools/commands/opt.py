@@ -8,21 +8,19 @@ from typing import Annotated
 
 import typer
 
-from jaxc_tools.commands.options import Arguments, Target
+from jaxc_tools.commands.options import Arguments, Load, Pipeline, Target
 from jaxc_tools.errors import UsageError
 
 FAILED = 1  # the diagnostics are not those that were expected
 
 
 def command(
-    source: Annotated[str, typer.Argument(help="IR, file.py:function, or -")] = "",
-    pipeline: Annotated[
-        str, typer.Option("--pass-pipeline", help="Names: passes, stages, cpu, mlir(cse).")
-    ] = "",
+    source: Annotated[str, typer.Argument(help="IR, file.py:function, or - for stdin")] = "-",
+    pipeline: Pipeline = "",
     output: Annotated[str, typer.Option("-o", "--output", help="The file to write.")] = "-",
     arguments: Arguments = "",
     target: Target = "cpu",
-    load: Annotated[list[str] | None, typer.Option(help="A file of a pass of yours.")] = None,
+    load: Load = None,
     verify_diagnostics: Annotated[
         bool, typer.Option("--verify-diagnostics", help="Compare with // expected-error {{...}}.")
     ] = False,
@@ -44,8 +42,8 @@ def command(
         for name, does in opt.list_passes():
             print(f"{name:36}{does}")
         return
-    if not source or not pipeline:
-        raise UsageError("expected IR and --pass-pipeline; --list-passes shows what there is")
+    if not pipeline:
+        raise UsageError("expected --pass-pipeline; --list-passes shows what there is")
     options = opt.Options(
         pipeline=pipeline,
         load=tuple(load or ()),

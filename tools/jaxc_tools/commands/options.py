@@ -12,3 +12,7 @@ Arguments = Annotated[
 Target = Annotated[
     str, typer.Option("--target", help="cpu, cuda, vulkan, rocm, metal; with a chip: cuda:sm_89.")
 ]
+Pipeline = Annotated[
+    str, typer.Option("--pass-pipeline", help="Names: passes, stages, cpu, mlir(cse).")
+]
+Load = Annotated[list[str] | None, typer.Option("--load", help="A file of a pass of yours.")]

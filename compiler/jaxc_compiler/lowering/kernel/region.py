@@ -55,7 +55,7 @@ def lowering(*names: str) -> Callable:
 
 def op_params(op: ir.Operation) -> dict[str, Any]:
     """An op's parameters; the marks passes leave on it are none."""
-    params = mlir.params_of(op)
+    params = lax.params_of(op)
     params.pop(kernel_dialect.IN_PLACE, None)
     params.pop(kernel_dialect.COPIES, None)
     return params

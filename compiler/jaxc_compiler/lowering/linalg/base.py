@@ -407,7 +407,7 @@ def _lower_op(e: Emitter, op: ir.Operation, name: str) -> Sequence[ir.Value]:
     operands = [e.stored(value) for value in op.operands]
     avals = [mlir.aval_of(value.type) for value in op.operands]
     out_avals = [mlir.aval_of(result.type) for result in op.results]
-    return lower_op(e, name, op, operands, avals, out_avals, mlir.params_of(op))
+    return lower_op(e, name, op, operands, avals, out_avals, lax.params_of(op))
 
 
 def lower_op(

@@ -37,7 +37,7 @@ def scalar_region(b: ScalarBuilder, block: ir.Block, arguments: Sequence[Scalars
             results = [Scalars(avals[0], b.constant(number, avals[0].dtype))]
         elif name in ELEMENT:
             arrays = [values[value] for value in op.operands]
-            lazy = apply(name, arrays, mlir.params_of(op), avals)
+            lazy = apply(name, arrays, lax.params_of(op), avals)
             results = [Scalars(aval, array.at(b, ())) for aval, array in zip(avals, lazy)]
         else:
             raise error_at("linalg", op.location, f"lax.{name}: {_CONSTANTS_ONLY}")

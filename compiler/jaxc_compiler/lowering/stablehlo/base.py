@@ -287,7 +287,7 @@ def _lower_op(e: Emitter, op: Any, name: str, operands: list[ir.Value]) -> Seque
         return [e.constant(mlir.constant_array(op.attributes["value"]))]
     if any(isinstance(mlir.aval_of(v.type).dtype, KeyDtype) for v in (*operands, *op.results)):
         raise e.error(f"lax.{name} on typed random keys has no StableHLO lowering")
-    params = mlir.params_of(op)
+    params = lax.params_of(op)
     if OPS[name].kind == "elementwise" and name not in _OWN_SHAPES:
         operands = _broadcast(e, name, operands, mlir.aval_of(op.results[0].type).shape)
     if name in LOWERINGS:
