@@ -68,7 +68,7 @@ _PLAIN = re.compile(r"(?P<file>[^:\n]+):(?P<line>\d+):(?P<column>\d+):\s*(?P<res
 
 def parse_diagnostic(text: str, severity: str = "error") -> Diagnostic:
     """Read a message with its position, or a location alone."""
-    text = text.strip()
+    text = text.strip().removeprefix("loc(unknown):").strip()
     match = _PLAIN.match(text) or _QUOTED.search(text)
     if match is None:
         return Diagnostic(severity, _without_severity(text))

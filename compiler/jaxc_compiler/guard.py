@@ -30,7 +30,7 @@ def run_guarded(run_pass: Callable, module: ir.Module, target: Any, stage: str) 
             run_pass(module, target)
     except CompileError as error:
         raise _named(run_pass, error, stage) from None
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise _raised(run_pass, error, stage) from error
     verify(module, name_of(run_pass), stage)
     after = _signatures(module)
@@ -87,7 +87,7 @@ def _of_pass(run_pass: Callable, found: Diagnostic) -> Diagnostic:
     return dataclasses.replace(found, message=f"pass {name_of(run_pass)}: {found.message}")
 
 
-def _raised(run_pass: Callable, error: Exception, stage: str) -> CompileError:
+def _raised(run_pass: Callable, error: BaseException, stage: str) -> CompileError:
     """An exception of a pass, at the line of the pass's own file that led to it."""
     frames = traceback.extract_tb(error.__traceback__)
     code = getattr(getattr(run_pass, "__wrapped__", run_pass), "__code__", None)

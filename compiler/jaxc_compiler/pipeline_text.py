@@ -81,7 +81,9 @@ def parse(text: str, target: Target, extra: Mapping[str, Pass] | None = None) ->
         match = _ELEMENT.match(text, position)
         if match is None:
             rest = text[position:].strip()[:30]
-            raise ValueError(f"pipeline {text!r}: expected the name of a pass, got {rest!r}")
+            raise ValueError(
+                f"pipeline {text!r}: expected the name of a pass, or mlir(cse), got {rest!r}"
+            )
         found += _element(match["mlir"], match["name"], target, extra or {})
         position = match.end()
     if not found:

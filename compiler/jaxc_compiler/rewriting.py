@@ -35,8 +35,10 @@ __all__ = [
     "name_of", "ops", "params_of", "pattern", "producer", "remark", "replace",
 ]  # fmt: skip
 
-# Sweeps of patterns over a module before they are said not to come to an end.
+# Sweeps of patterns over a module before they are said not to come to an end, and rewrites: a
+# pattern that makes two ops of one doubles the module with each sweep.
 MOST_SWEEPS = 32
+MOST_REWRITES = 10_000
 
 Rewrite = Callable[[ir.Operation], Any]
 
@@ -98,31 +100,36 @@ def apply_patterns(module: ir.Module, *patterns: Pattern) -> None:
         for root in each.roots:
             _check_name(root)
             by_root.setdefault(root, []).append(each)
-    for _ in range(MOST_SWEEPS):
-        if _sweep(module.body, by_root) is None:
+    most = MOST_REWRITES + MOST_SWEEPS * sum(1 for _ in ops(module))
+    rewrites = 0
+    for sweep in range(MOST_SWEEPS + 1):
+        before = rewrites
+        for name, location in _sweep(module.body, by_root):
+            rewrites += 1
+            if sweep == MOST_SWEEPS or rewrites > most:
+                again = f"after {sweep} sweeps it still rewrites what it made"
+                raise error_at("rewriting", location, f"{name} does not come to an end: {again}")
+        if rewrites == before:
             return
-    found = _sweep(module.body, by_root)
-    if found is not None:
-        name, location = found
-        again = f"after {MOST_SWEEPS} sweeps it still rewrites what it made"
-        raise error_at("rewriting", location, f"{name} does not come to an end: {again}")
 
 
-def _sweep(block: ir.Block, by_root: dict[str, list[Pattern]]) -> tuple[str, ir.Location] | None:
-    """Try every op once; returns the last pattern that matched and where."""
-    matched = None
+def _sweep(block: ir.Block, by_root: dict[str, list[Pattern]]) -> Iterator[tuple[str, ir.Location]]:
+    """Try every op once; gives the patterns that matched and where."""
+    matched = False
     for op in [op.operation for op in block.operations]:
-        if matched is not None and not _exists(op):
+        if matched and not _exists(op):
             continue
         for region in op.regions:
             for inner in region.blocks:
-                matched = _sweep(inner, by_root) or matched
+                for found in _sweep(inner, by_root):
+                    matched = True
+                    yield found
         for each in by_root.get(definition.base_name(op.name), ()):
             location = op.location
             if _rewrite(each, op):
-                matched = (each.rewrite.__name__, location)
+                matched = True
+                yield each.rewrite.__name__, location
                 break
-    return matched
 
 
 def _rewrite(each: Pattern, op: ir.Operation) -> bool:
@@ -267,11 +274,44 @@ def build(name: str, *operands: ir.Value, **params: Any) -> Any:
     book_name = lax.book_name(name)
     if not name.startswith("lax.") or name in _NO_ENTRY:
         raise ValueError(f"build: makes ops of the book, lax.add and so on, got {name!r}")
-    params = dict.fromkeys(OPTIONAL & set(OPS[book_name].params)) | params
-    if missing := sorted(set(OPS[book_name].params) - set(params) - lax.IMPLIED_PARAMS):
+    _check_operands(name, operands)
+    known = set(OPS[book_name].params)
+    params = dict.fromkeys(OPTIONAL & known) | params
+    if missing := sorted(known - set(params) - lax.IMPLIED_PARAMS):
         raise TypeError(f"build: {name} needs the parameter {missing[0]!r}")
+    if unknown := sorted(set(params) - known):
+        has = ", ".join(sorted(known)) or "none"
+        raise TypeError(f"build: {name} has no parameter {unknown[0]!r}; it has {has}")
     values = lax.build(book_name, list(operands), **params)
     return values if OPS[book_name].multiple_results else values[0]
+
+
+def _check_operands(name: str, operands: tuple[Any, ...]) -> None:
+    _check_place(name)
+    for number, operand in enumerate(operands):
+        if not isinstance(operand, ir.Value):
+            raise TypeError(f"build: operand {number} of {name} must be a value, {_got(operand)}")
+    count = lax.operand_count(lax.book_name(name))
+    if count is not None and count != len(operands):
+        raise TypeError(f"build: {name} takes {count} operands, got {len(operands)}")
+
+
+def _check_place(name: str) -> None:
+    """An op that is in no block is freed with its Python object, and so are its results."""
+    try:
+        _ = ir.InsertionPoint.current
+    except ValueError:
+        message = f"there is no place to put {name}: build it inside of `with at(op):`"
+        raise ValueError(message) from None
+
+
+def _got(given: Any) -> str:
+    """What was given instead of a value, and how to come to one."""
+    if isinstance(given, ir.Operation | ir.OpView):
+        return f"got the op {name_of(given.operation)}: op.results[0] is a value of it"
+    if isinstance(given, int | float | complex | np.ndarray):
+        return f"got {given!r}: constant({given!r}, like=x) makes one"
+    return f"got {given!r}"
 
 
 def constant(value: Any, like: ir.Value | None = None) -> ir.Value:
@@ -280,6 +320,7 @@ def constant(value: Any, like: ir.Value | None = None) -> ir.Value:
     Raises:
       ValueError: for a value that is another one in that dtype: 2.5 or 300 in an int8.
     """
+    _check_place("lax.constant")
     if like is None:
         return lax.constant(np.asarray(value))
     aval = aval_of(like.type)
@@ -298,8 +339,11 @@ def replace(op: ir.Operation, values: ir.Value | Sequence[ir.Value]) -> None:
       CompileError: for values of other types or number.
     """
     new = list(values) if isinstance(values, Sequence) else [values]
-    if not all(isinstance(value, ir.Value) for value in new):
-        raise TypeError(f"{name_of(op)} must be replaced by values, got {values!r}")
+    for value in new:
+        if not isinstance(value, ir.Value):
+            raise TypeError(f"{name_of(op)} must be replaced by values, {_got(value)}")
+        if _module_of(value) != _module_of(op):
+            raise error(op, f"{name_of(op)} is replaced by a value that is not in the module")
     got, expected = [value.type for value in new], [result.type for result in op.results]
     if got != expected:
         message = f"{name_of(op)} has results {_types(expected)}, its replacement {_types(got)}"
@@ -309,6 +353,15 @@ def replace(op: ir.Operation, values: ir.Value | Sequence[ir.Value]) -> None:
     for result, value in zip(op.results, new):
         result.replace_all_uses_with(value)
     op.erase()
+
+
+def _module_of(inside: Any) -> ir.Operation | None:
+    """The outermost op around an op or a value."""
+    op = inside.owner if isinstance(inside, ir.Value) else inside
+    op = op.owner if isinstance(op, ir.Block) else op
+    while op.operation.parent is not None:
+        op = op.operation.parent
+    return op.operation
 
 
 def erase(op: ir.Operation) -> None:

@@ -44,10 +44,10 @@ def test_a_users_pass_comes_before_ours():
     [
         ("fus", "unknown pass 'fus'; did you mean 'fuse'"),
         ("mlir(csee)", r"unknown pass mlir\(csee\); did you mean 'cse'"),
-        ("builtin.module(cse)", "expected the name of a pass, got 'builtin"),
+        ("builtin.module(cse)", "or mlir.cse., got 'builtin"),
         ("mlir(func.func(cse))", "expected the name of a pass"),
         ("", "holds no pass"),
-        ("fuse,,fuse", "expected the name of a pass, got ',fuse'"),
+        ("fuse,,fuse", "or mlir.cse., got ',fuse'"),
         ("fuse;fuse", "expected the name of a pass"),
     ],
 )

@@ -196,6 +196,47 @@ def forgets_a_parameter(op):
     return build("lax.reduce_sum", op.operands[0])
 
 
+@pattern("lax.sin")
+def doubles_the_module(op):
+    return build("lax.sin", build("lax.sin", op.operands[0]))
+
+
+@pattern("lax.sin")
+def forgets_an_operand(op):
+    return build("lax.add", op.operands[0])
+
+
+@pattern("lax.sin")
+def invents_a_parameter(op):
+    return build("lax.sin", op.operands[0], axis=0)
+
+
+@pattern("lax.sin")
+def adds_a_number(op):
+    return build("lax.add", op.operands[0], 1.0)
+
+
+@pattern("lax.sin")
+def takes_an_op_for_a_value(op):
+    return build("lax.sin", op)
+
+
+def builds_nowhere(module, target):
+    for op in ops(module, "lax.sin"):
+        replace(op, build("lax.cos", op.operands[0]))
+
+
+def takes_a_value_of_another_module(module, target):
+    other = ir.Module.parse("func.func @a(%x: tensor<3xf32>) { return }")
+    (value,) = other.body.operations[0].regions[0].blocks[0].arguments
+    for op in ops(module, "lax.sin"):
+        replace(op, value)
+
+
+def leaves(module, target):
+    raise SystemExit(3)
+
+
 HERE = r"test_rewriting\.py:\d+:\d+: error: pass "
 
 
@@ -206,6 +247,14 @@ HERE = r"test_rewriting\.py:\d+:\d+: error: pass "
         (of_another_type, r"lax.sin has results \(tensor<3xf32>\), its replacement \(tensor<i64>"),
         (no_value, "no_value: TypeError: lax.sin must be replaced by values, got 3"),
         (itself, "lax.sin is replaced by its own result"),
+        (doubles_the_module, "doubles_the_module does not come to an end"),
+        (forgets_an_operand, HERE + ".*lax.add takes 2 operands, got 1"),
+        (invents_a_parameter, HERE + ".*lax.sin has no parameter 'axis'; it has accuracy"),
+        (adds_a_number, HERE + r".*operand 1 of lax.add must be a value.* constant\(1.0, like=x\)"),
+        (takes_an_op_for_a_value, HERE + r".*got the op lax.sin: op.results\[0\]"),
+        (builds_nowhere, HERE + r".*no place to put lax.cos: build it inside of `with at\(op\):`"),
+        (takes_a_value_of_another_module, "replaced by a value that is not in the module"),
+        (leaves, HERE + "leaves: SystemExit: 3"),
         (raises, HERE + "raises: KeyError: 'no such thing'"),
         (refuses, HERE + "refuses: no sines here"),
         (erases_what_is_used, HERE + ".* lax.sin is erased, but its results are used"),

@@ -20,6 +20,7 @@ Imports the op book and `mlir`; knows no pass and no lowering.
 from __future__ import annotations
 
 import inspect
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -83,6 +84,15 @@ def _add_user_op(name: str) -> None:
     definition.add_ops("lax", {name: OpDef(None, None, verify=_problem)})
 
 
+def operand_count(name: str) -> int | None:
+    """How many operands an op of the book takes; None if that varies."""
+    if name in USER_OPS:
+        return None
+    op_def = _op_def(name)
+    return None if op_def.rest else op_def.operands
+
+
+@cache
 def _op_def(name: str) -> OpDef:
     op, regions = OPS[name], len(region_params(name))
     traits = set() if name in EFFECTFUL else {"pure"}
