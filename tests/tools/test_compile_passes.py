@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
+from tools.commands import jaxc as run_command
 
 import jaxc
 import jaxc_runtime
@@ -68,10 +66,8 @@ def test_command_line(tmp_path):
         (tmp_path / name).write_text(text)
 
     def run(*options):
-        command = [sys.executable, "-m", "jaxc_tools", "compile", "model.py:f", "--args", "f32[3]"]
-        return subprocess.run(
-            [*command, "-o", "f.vmfb", *options], capture_output=True, text=True, cwd=tmp_path
-        )
+        command = ["compile", "model.py:f", "--args", "f32[3]", "-o", "f.vmfb"]
+        return run_command(*command, *options, folder=tmp_path)
 
     done = run("--load", "drop_neg.py")
     assert done.returncode == 0, done.stderr

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 
 import jaxc.numpy as jnp
 from jaxc_compiler.diagnostics import CompileError
 from jaxc_compiler.rewriting import build, constant, error, ops, pattern, remark
-from jaxc_tools.testing import check_diagnostics, check_values_kept, module_of
+from jaxc_tools.testing import check_diagnostics, check_values_kept, load_pass, module_of
 
 pytestmark = pytest.mark.compiler
 
@@ -56,6 +58,13 @@ def looks(module, target):
         if op.name == "lax.sin":
             raise error(op, "no sines")
         remark(op, "negated")
+
+
+def test_loading_a_pass_leaves_what_jax_means(tmp_path):
+    (tmp_path / "nothing.py").write_text("def nothing(module, target): pass\n")
+    before = list(sys.meta_path)
+    load_pass("nothing.py", beside=str(tmp_path / "test_nothing.py"))
+    assert sys.meta_path == before
 
 
 TEXT = """
