@@ -31,7 +31,6 @@ PHASES = (
     "input", "abi", "preprocessing", "global-optimization", "dispatch-creation", "flow", "stream",
     "executable-sources", "executable-configurations", "executable-targets", "hal", "vm",
 )  # fmt: skip
-_FLOW = "flow"  # dispatches are formed, and what is left between them is the host's
 _SEVERITIES = ("note", "warning", "error", "remark")
 
 _CALLBACK = ctypes.CFUNCTYPE(
@@ -60,6 +59,7 @@ class IreeSession:
     """IREE's compiler with one set of flags."""
 
     def __init__(self, flags: tuple[str, ...]):
+        self.flags = flags
         self.lock = threading.RLock()
         self.session = Session()
         self.session.set_flags(*flags)
@@ -84,15 +84,15 @@ class IreeSession:
         Raises:
           CompileError: with the messages IREE gave.
         """
-        flow = PHASES.index(_FLOW)
-        if end is not None and PHASES.index(end) <= flow:
-            return self._run_phases(module, start, end)
-        if start is None or PHASES.index(start) < flow:
-            self._run_phases(module, start, _FLOW)
-            start = _FLOW
-        if start == _FLOW:
-            self._flatten_control_flow(module)
-        return self._run_phases(module, start, end)
+        for done, repair in _REPAIRS.items():
+            if end is not None and PHASES.index(end) <= PHASES.index(done):
+                break
+            if start is None or PHASES.index(start) < PHASES.index(done):
+                self._run_phases(module, start, done)
+                start = done
+            if start == done:
+                repair(self, module)
+        self._run_phases(module, start, end)
 
     def _run_phases(self, module: ir.Module, start: str | None, end: str | None) -> None:
         with self._invocation() as (invocation, diagnostics):
@@ -103,16 +103,6 @@ class IreeSession:
             invocation.import_module(module.operation)
             if not invocation.execute():
                 raise CompileError("iree", diagnostics)
-
-    def _flatten_control_flow(self, module: ir.Module) -> None:
-        """Make branches of the host's loops, between the phases flow and stream.
-
-        IREE orders the dispatches of a block: around a loop it puts an array that the loop begins
-        with and that is used after it behind the loop, and says "circular dependency".
-        """
-        with self.context:
-            passes = PassManager.parse("builtin.module(util.func(convert-scf-to-cf))")
-            passes.run(module.operation)
 
     def output(self, module: ir.Module) -> bytes:
         """The `.vmfb` of a module that went through the last phase."""
@@ -140,6 +130,76 @@ class IreeSession:
             yield invocation, diagnostics
         finally:
             invocation.close()
+
+
+def _flatten_control_flow(session: IreeSession, module: ir.Module) -> None:
+    """Make branches of the host's loops, between the phases flow and stream.
+
+    IREE orders the dispatches of a block: around a loop it puts an array that the loop begins
+    with and that is used after it behind the loop, and says "circular dependency".
+    """
+    with session.context:
+        passes = PassManager.parse("builtin.module(util.func(convert-scf-to-cf))")
+        passes.run(module.operation)
+
+
+_TRANSFERS = frozenset(f"hal.command_buffer.{n}_buffer" for n in ("copy", "fill", "update"))
+
+
+def _record_copies_anew(session: IreeSession, module: ir.Module) -> None:
+    """Record Vulkan's command buffers that hold copies each time they run, not once.
+
+    When one runs again, it copies from and to the arrays of its first run (IREE 3.13).
+    """
+    if "--iree-hal-target-device=vulkan" not in session.flags:
+        return
+    functions = _operations(module.body, "util.func")
+    recorders = _recorders(module, functions)
+    for function in functions:
+        for block in function.regions[0].blocks:
+            for load in _operations(block, "util.global.load"):
+                recorder = recorders.get(_symbol(load, "global"))
+                if recorder is not None:
+                    _call_at_uses(load.results[0], recorder)
+
+
+def _recorders(module: ir.Module, functions: list[ir.Operation]) -> dict[str, ir.Operation]:
+    """Globals that hold command buffers with copies, and the calls that record them: IREE records
+    in a function of its own that an initializer calls."""
+    blocks = {f.attributes["sym_name"].value: f.regions[0].blocks[0] for f in functions}
+    found = {}
+    for initializer in _operations(module.body, "util.initializer"):
+        block = initializer.regions[0].blocks[0]
+        calls = {call.results[0]: call for call in _operations(block, "util.call")}
+        for store in _operations(block, "util.global.store"):
+            call = calls.get(store.operands[0])
+            if call is None:
+                continue
+            recorded = {op.operation.name for op in blocks[_symbol(call, "callee")].operations}
+            if recorded & _TRANSFERS:
+                found[_symbol(store, "global")] = call
+    return found
+
+
+def _call_at_uses(value: ir.Value, call: ir.Operation) -> None:
+    for use in list(value.uses):
+        user = use.owner.operation
+        user.operands[use.operand_number] = call.clone(ip=ir.InsertionPoint(user)).results[0]
+
+
+def _operations(block: ir.Block, name: str) -> list[ir.Operation]:
+    return [op.operation for op in block.operations if op.operation.name == name]
+
+
+def _symbol(op: ir.Operation, attribute: str) -> str:
+    return ir.FlatSymbolRefAttr(op.attributes[attribute]).value
+
+
+# What is done to a module after a phase.
+_REPAIRS: dict[str, Callable[[IreeSession, ir.Module], None]] = {
+    "flow": _flatten_control_flow,  # dispatches are formed, the rest is the host's
+    "hal": _record_copies_anew,
+}
 
 
 # Held while a session or a quick compiler is made: `cache` alone lets two threads make one each.

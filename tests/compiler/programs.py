@@ -122,7 +122,14 @@ def sometimes(i, x):
     return lax.cond(i % 2 == 0, jnp.sin, lambda y: y + i, x)
 
 
+def pieces_in_a_loop(x):
+    return lax.fori_loop(0, 3, lambda i, c: jnp.stack([c[1] * 2, c[0] + 1, c[2]]), x)
+
+
 PROGRAMS = {
+    "constants": (lambda x: (x, jnp.asarray(X), jnp.asarray(X[:, :2])), X),
+    "rows": (lambda x: (x[:1], x[1:]), X),
+    "pieces in a loop": (pieces_in_a_loop, X[:, 0]),
     "pointwise": (lambda x: jaxc.nn.selu(x) + jnp.sin(x) ** 2, X),
     "reductions": (lambda x: (x.sum(0), x.sum(), x.max(1), x.min(0), x.prod(1)), X),
     "logical": (lambda x: ((x > 0).any(0), (x > 0).all(1)), X),

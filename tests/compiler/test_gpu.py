@@ -82,7 +82,7 @@ SHORT = (
     "reverse scan", "switch out of range", "loop from a value used later", "stable argsort",
     "scatter", "complex scatter", "gather", "random", "cumlogsumexp", "max pool gradient",
     "train step", "recurrent net", "attention", "solve", "stacked", "float16", "float8", "int64",
-    "booleans", "empty", "scalars",
+    "booleans", "empty", "scalars", "constants", "rows", "pieces in a loop",
 )  # fmt: skip
 
 
