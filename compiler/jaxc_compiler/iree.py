@@ -1,7 +1,8 @@
 """IREE's compiler, in this process: MLIR bytecode in, a `.vmfb` out.
 
-The only importer of `iree.compiler`; it is loaded on a cache miss only. Knows nothing of our
-dialects. One session for each set of flags, kept; its context is used by one thread at a time.
+With `iree_repairs` the only importer of `iree.compiler`; loaded on a cache miss only. Knows nothing
+of our dialects. One session for each set of flags, kept; its context is used by one thread at a
+time.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from typing import Any
 from iree.compiler import ir
 from iree.compiler._mlir_libs import _mlir
 from iree.compiler.api import Output, Session, ctypes_dl
-from iree.compiler.passmanager import PassManager
 
+from jaxc_compiler import iree_repairs
 from jaxc_compiler.diagnostics import CompileError, Diagnostic, from_mlir_error, parse_diagnostic
 
 # As in `mlir.py`: ops are used by name, their Python modules (0.1 s to load) are not needed.
@@ -84,14 +85,14 @@ class IreeSession:
         Raises:
           CompileError: with the messages IREE gave.
         """
-        for done, repair in _REPAIRS.items():
+        for done, repair in iree_repairs.REPAIRS.items():
             if end is not None and PHASES.index(end) <= PHASES.index(done):
                 break
             if start is None or PHASES.index(start) < PHASES.index(done):
                 self._run_phases(module, start, done)
                 start = done
             if start == done:
-                repair(self, module)
+                repair(module, self.flags)
         self._run_phases(module, start, end)
 
     def _run_phases(self, module: ir.Module, start: str | None, end: str | None) -> None:
@@ -130,76 +131,6 @@ class IreeSession:
             yield invocation, diagnostics
         finally:
             invocation.close()
-
-
-def _flatten_control_flow(session: IreeSession, module: ir.Module) -> None:
-    """Make branches of the host's loops, between the phases flow and stream.
-
-    IREE orders the dispatches of a block: around a loop it puts an array that the loop begins
-    with and that is used after it behind the loop, and says "circular dependency".
-    """
-    with session.context:
-        passes = PassManager.parse("builtin.module(util.func(convert-scf-to-cf))")
-        passes.run(module.operation)
-
-
-_TRANSFERS = frozenset(f"hal.command_buffer.{n}_buffer" for n in ("copy", "fill", "update"))
-
-
-def _record_copies_anew(session: IreeSession, module: ir.Module) -> None:
-    """Record Vulkan's command buffers that hold copies each time they run, not once.
-
-    When one runs again, it copies from and to the arrays of its first run (IREE 3.13).
-    """
-    if "--iree-hal-target-device=vulkan" not in session.flags:
-        return
-    functions = _operations(module.body, "util.func")
-    recorders = _recorders(module, functions)
-    for function in functions:
-        for block in function.regions[0].blocks:
-            for load in _operations(block, "util.global.load"):
-                recorder = recorders.get(_symbol(load, "global"))
-                if recorder is not None:
-                    _call_at_uses(load.results[0], recorder)
-
-
-def _recorders(module: ir.Module, functions: list[ir.Operation]) -> dict[str, ir.Operation]:
-    """Globals that hold command buffers with copies, and the calls that record them: IREE records
-    in a function of its own that an initializer calls."""
-    blocks = {f.attributes["sym_name"].value: f.regions[0].blocks[0] for f in functions}
-    found = {}
-    for initializer in _operations(module.body, "util.initializer"):
-        block = initializer.regions[0].blocks[0]
-        calls = {call.results[0]: call for call in _operations(block, "util.call")}
-        for store in _operations(block, "util.global.store"):
-            call = calls.get(store.operands[0])
-            if call is None:
-                continue
-            recorded = {op.operation.name for op in blocks[_symbol(call, "callee")].operations}
-            if recorded & _TRANSFERS:
-                found[_symbol(store, "global")] = call
-    return found
-
-
-def _call_at_uses(value: ir.Value, call: ir.Operation) -> None:
-    for use in list(value.uses):
-        user = use.owner.operation
-        user.operands[use.operand_number] = call.clone(ip=ir.InsertionPoint(user)).results[0]
-
-
-def _operations(block: ir.Block, name: str) -> list[ir.Operation]:
-    return [op.operation for op in block.operations if op.operation.name == name]
-
-
-def _symbol(op: ir.Operation, attribute: str) -> str:
-    return ir.FlatSymbolRefAttr(op.attributes[attribute]).value
-
-
-# What is done to a module after a phase.
-_REPAIRS: dict[str, Callable[[IreeSession, ir.Module], None]] = {
-    "flow": _flatten_control_flow,  # dispatches are formed, the rest is the host's
-    "hal": _record_copies_anew,
-}
 
 
 # Held while a session or a quick compiler is made: `cache` alone lets two threads make one each.

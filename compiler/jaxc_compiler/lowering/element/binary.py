@@ -55,7 +55,11 @@ def _divide_unsigned(m: Any, x: Scalar, y: Scalar) -> Scalar:
 
 def _rem_signed(m: Any, x: Scalar, y: Scalar) -> Scalar:
     zero, safe = _safe_divisor(m, x, y)
-    return m.select(zero, x, m.binary("arith.remsi", x, safe))
+    if m.b.relaxed:  # SPIR-V's remainder of the least integer is written with its absolute value
+        rest = m.sub(x, m.mul(m.binary("arith.divsi", x, safe), safe))
+    else:
+        rest = m.binary("arith.remsi", x, safe)
+    return m.select(zero, x, rest)
 
 
 def _rem_unsigned(m: Any, x: Scalar, y: Scalar) -> Scalar:

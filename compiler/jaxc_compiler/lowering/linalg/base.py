@@ -237,11 +237,20 @@ class Emitter:
 
         flat_ins = [p for parts in arrays[: len(ins)] for p in parts]
         flat_outs = [p for parts in arrays[len(ins) :] for p in parts]
-        results = iter(self.generic(flat_outs, flat_ins, part_maps, iterators, on_parts))
+        reduced = self.generic(flat_outs, flat_ins, part_maps, iterators, on_parts)
+        results = iter([self.alone(value) for value in reduced])
         return [
             self.whole(next(results), next(results), out) if _is_complex(out) else next(results)
             for out in outs
         ]
+
+    def alone(self, value: ir.Value) -> ir.Value:
+        """A value that is not computed in one dispatch with what reads it.
+
+        Where IREE gives a reduction's elements to threads, it crashes, or does not compile, on
+        complex numbers and on computed places in what is fused to it.
+        """
+        return self.op("util.optimization_barrier", [value.type], [value]).result
 
     def parts(self, value: ir.Value) -> list[ir.Value]:
         """The real and the imaginary parts of an array."""
@@ -432,7 +441,9 @@ def lower_op(
             params = params | {"name": name}
         return function(e, op, operands, avals, out_avals, **params)
     if name in ELEMENT:
-        return lower_element_op(e, name, operands, avals, out_avals, params)
+        results = lower_element_op(e, name, operands, avals, out_avals, params)
+        at_places = e.relaxed and name in ("dynamic_slice", "gather")
+        return [e.alone(value) for value in results] if at_places else results
     raise error_at("linalg", e.loc, f"lax.{name} has no lowering")
 
 

@@ -24,9 +24,9 @@ def inline(e: Emitter, body: ir.Block, arguments: Sequence[ir.Value]) -> list[ir
     for op in ops:
         block.append(op)
     lower_block(block, e.on_gpu)
-    results = [e.stored(value) for value in ops[-1].operands]
-    ops[-1].erase()
-    return results
+    results = list(ops[-1].operands)
+    ops[-1].erase()  # first: nothing can follow it
+    return [e.stored(value) for value in results]
 
 
 @lowers("while")

@@ -5,6 +5,7 @@ Narrow floats are accumulated in float32, as on the CPU.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -58,10 +59,59 @@ def lower_reduction(
 ) -> list[ir.Value]:
     """One generic, its result converted back from the accumulator's type."""
     aval, kind = avals[0], KINDS[name]
+    if e.relaxed and math.prod(aval.shape[axis] for axis in axes) > LONGEST:
+        return [_reduce_in_stages(e, kind, operands[0], aval, axes)]
+    return [_reduce(e, kind, operands[0], aval, axes, out_avals[0].dtype)]
+
+
+# A thread reduces no more elements in a row: Mesa's software device ends a loop after 65535 rounds.
+LONGEST = 1 << 15
+
+
+def _reduce(
+    e: Emitter, kind: str, value: ir.Value, aval: ShapedArray, axes: Sequence[int], dtype: Any
+) -> ir.Value:
     kept = [d for d in range(aval.ndim) if d not in axes]
+    out = ShapedArray(tuple(aval.shape[d] for d in kept), dtype)
     iterators = ["reduction" if d in axes else "parallel" for d in range(aval.ndim)]
     maps = [projected(aval.ndim, range(aval.ndim)), projected(aval.ndim, kept)]
-    return [reduce_generic(e, kind, [operands[0]], avals[0].dtype, out_avals[0], maps, iterators)]
+    return reduce_generic(e, kind, [value], aval.dtype, out, maps, iterators)
+
+
+def _reduce_in_stages(
+    e: Emitter, kind: str, value: ir.Value, aval: ShapedArray, axes: Sequence[int]
+) -> ir.Value:
+    """One axis after the other, a long one in parts."""
+    wide = accumulator_dtype(kind, aval.dtype)
+    dtype = aval.dtype
+    for axis in sorted(axes, reverse=True):
+        while aval.shape[axis] > LONGEST:
+            value, aval = in_parts(e, value, aval, axis, neutral(kind, aval.dtype))
+            value, aval = _one_axis(e, kind, value, aval, axis + 1, wide)
+        value, aval = _one_axis(e, kind, value, aval, axis, wide)
+    return e.converted(value, aval, aval.update(dtype=dtype))
+
+
+def _one_axis(
+    e: Emitter, kind: str, value: ir.Value, aval: ShapedArray, axis: int, dtype: Any
+) -> tuple[ir.Value, ShapedArray]:
+    shape = aval.shape[:axis] + aval.shape[axis + 1 :]
+    reduced = _reduce(e, kind, value, aval, [axis], dtype)
+    return e.alone(reduced), ShapedArray(shape, dtype)
+
+
+def in_parts(
+    e: Emitter, value: ir.Value, aval: ShapedArray, axis: int, number: Any
+) -> tuple[ir.Value, ShapedArray]:
+    """The array with one axis as two, of parts and of places within, filled up with a number."""
+    length = aval.shape[axis]
+    part = next((n for n in range(1024, 255, -1) if length % n == 0), 1024)
+    extra = [-length % part if d == axis else 0 for d in range(aval.ndim)]
+    value = e.padded(value, aval, extra, number)
+    padded = tuple(map(sum, zip(aval.shape, extra)))
+    shape = (*padded[:axis], padded[axis] // part, part, *padded[axis + 1 :])
+    new_sizes = {"new_sizes": shape, "dimensions": None, "sharding": None}
+    return e.lax("reshape", (value, aval.update(shape=padded)), **new_sizes)
 
 
 def reduce_generic(
@@ -101,6 +151,8 @@ def lower_argmax(
 ) -> list[ir.Value]:
     """Value and index are reduced together: the first NaN wins, then the first extremum."""
     (axis,), aval, kind = axes, avals[0], name[3:]
+    if e.relaxed and aval.shape[axis] > LONGEST:
+        return [_argmax_of_parts(e, name, operands[0], aval, axis, index_dtype)]
     dtype, index_dtype = aval.dtype, np.dtype(index_dtype)
     best = ShapedArray(out_avals[0].shape, dtype)
     inits = [
@@ -123,6 +175,32 @@ def lower_argmax(
     maps = [projected(aval.ndim, dims) for dims in (range(aval.ndim), kept, kept)]
     iterators = ["reduction" if d == axis else "parallel" for d in range(aval.ndim)]
     return e.generic(inits, operands, maps, iterators, body)[1:]
+
+
+def _argmax_of_parts(
+    e: Emitter, name: str, value: ir.Value, aval: ShapedArray, axis: int, index_dtype: Any
+) -> ir.Value:
+    """The place in each part, then the part whose place holds most."""
+    value, aval = in_parts(e, value, aval, axis, neutral(name[3:], aval.dtype))
+    part = aval.shape[axis + 1]
+    params = {"index_dtype": np.dtype(index_dtype)}
+    places, of_parts = e.lax(name, (value, aval), axes=(axis + 1,), **params)
+    best = of_parts.update(dtype=aval.dtype)
+
+    def at_place(b: ScalarBuilder, index: tuple) -> Scalar:
+        place = b.to_index(b.load(of_parts.dtype, places, index))
+        return b.load(aval.dtype, value, (*index[: axis + 1], place, *index[axis + 1 :]))
+
+    candidates = e.alone(e.elements(best, at_place))
+    parts, out = e.lax(name, (candidates, best), axes=(axis,), **params)
+
+    def whole(b: ScalarBuilder, index: tuple) -> Scalar:
+        number = b.load(out.dtype, parts, index)
+        where = (*index[:axis], b.to_index(number), *index[axis:])
+        i = b.ints(out.dtype.itemsize * 8)
+        return i.add(i.mul(number, part), b.load(out.dtype, places, where))
+
+    return e.alone(e.elements(out, whole))
 
 
 _CMPF = {"max": 2, "min": 4}  # ogt, olt
