@@ -13,6 +13,7 @@ import numpy as np
 
 from jaxc_compiler.lowering.element.base import Scalar, ScalarBuilder
 from jaxc_compiler.lowering.element.convert import convert
+from jaxc_compiler.lowering.element.scalars import IntOps
 from jaxc_compiler.lowering.kernel.cumulative import log_add_exp
 from jaxc_compiler.lowering.kernel.reduction import accumulator_dtype, combiner, identity
 from jaxc_compiler.lowering.linalg.base import Emitter, lowers
@@ -71,11 +72,40 @@ LONGEST = 1 << 15
 def _reduce(
     e: Emitter, kind: str, value: ir.Value, aval: ShapedArray, axes: Sequence[int], dtype: Any
 ) -> ir.Value:
+    if e.relaxed and kind in ("max", "min") and aval.dtype.kind in "fV" and aval.size:
+        return _extreme_by_key(e, kind, value, aval, axes, dtype)
     kept = [d for d in range(aval.ndim) if d not in axes]
     out = ShapedArray(tuple(aval.shape[d] for d in kept), dtype)
     iterators = ["reduction" if d in axes else "parallel" for d in range(aval.ndim)]
     maps = [projected(aval.ndim, range(aval.ndim)), projected(aval.ndim, kept)]
     return reduce_generic(e, kind, [value], aval.dtype, out, maps, iterators)
+
+
+def _extreme_by_key(
+    e: Emitter, kind: str, value: ir.Value, aval: ShapedArray, axes: Sequence[int], dtype: Any
+) -> ir.Value:
+    """By integers in the order of the floats: what a Vulkan subgroup finds passes over NaNs."""
+    wide = np.dtype(np.float64 if aval.dtype.itemsize == 8 else np.float32)
+    value = e.converted(value, aval, aval.update(dtype=wide))
+    keys = aval.update(dtype=np.dtype(f"i{wide.itemsize}"))
+    limits = np.iinfo(keys.dtype)
+    nan = int(limits.max if kind == "max" else limits.min)
+
+    def flipped(i: IntOps, bits: Scalar) -> Scalar:
+        return i.select(i.slt(bits, 0), i.xor(bits, int(limits.max)), bits)
+
+    def key(b: ScalarBuilder, index: tuple) -> Scalar:
+        f, x = b.floats(wide), b.load(wide, value, index)
+        return f.i.select(f.isnan(x), nan, flipped(f.i, f.bits_of(x)))
+
+    best = _reduce(e, kind, e.elements(keys, key), keys, axes, keys.dtype)
+    out = ShapedArray(tuple(best.type.shape), wide)
+
+    def number(b: ScalarBuilder, index: tuple) -> Scalar:
+        f = b.floats(wide)
+        return f.of_bits(flipped(f.i, b.load(keys.dtype, best, index)))
+
+    return e.converted(e.elements(out, number), out, out.update(dtype=dtype))
 
 
 def _reduce_in_stages(
