@@ -32,8 +32,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     for marker, program in _NEEDS_PROGRAM.items():
         if item.get_closest_marker(marker) and shutil.which(program) is None:
             pytest.skip(f"needs the program {program}")
-    if item.get_closest_marker("vulkan"):
-        from compiler.gpu_harness import vulkan_problem
+    for marker in ("vulkan", "cuda"):
+        if item.get_closest_marker(marker):
+            from compiler.gpu_harness import problem_of
 
-        if problem := vulkan_problem():
-            pytest.skip(f"needs a Vulkan device: {problem}")
+            if problem := problem_of(marker):
+                pytest.skip(f"needs a device of {marker}: {problem}")

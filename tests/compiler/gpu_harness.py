@@ -22,10 +22,10 @@ from jaxc_tools.testing import module_of
 
 
 @functools.cache
-def vulkan_problem() -> str:
-    """Why there is no Vulkan device; empty if there is one."""
+def problem_of(driver: str) -> str:
+    """Why there is no device of a driver; empty if there is one."""
     try:
-        device.get("vulkan")
+        device.get(driver)
     except DeviceError as error:
         return str(error)
     return ""

@@ -19,6 +19,7 @@ EXPANDED = frozenset(
     {"cholesky", "triangular_solve", "lu", "lu_pivots_to_permutation", "qr", "householder_product"}
 ) | {"eigh", "svd", "stop_gradient"}  # fmt: skip
 FAMILIES = sorted({op.kind for op in book.OPS.values() if op.samples} - {"linalg"})
+LAVAPIPE = "vulkan:llvmpipe"
 QUICK = {"float32", "int32", "uint32", "bool", "key<fry>"}
 
 
@@ -39,8 +40,8 @@ def samples(kind: str, target: str, quick: bool) -> list[calls.Call]:
     return found
 
 
-def check_on_vulkan(made: list[calls.Call]) -> None:
-    target = targets.get("vulkan:llvmpipe")
+def check_samples(made: list[calls.Call], spec: str) -> None:
+    target = targets.get(spec)
     for call, got in zip(made, gpu_harness.run_calls(made, target), strict=True):
         calls.assert_close(call, got)
 
@@ -48,7 +49,7 @@ def check_on_vulkan(made: list[calls.Call]) -> None:
 @pytest.mark.vulkan
 @pytest.mark.parametrize("kind", FAMILIES)
 def test_samples_on_lavapipe(kind):
-    check_on_vulkan(samples(kind, "vulkan", quick=True))
+    check_samples(samples(kind, "vulkan", quick=True), LAVAPIPE)
 
 
 PARTS = 8  # of the elementwise samples
@@ -58,14 +59,25 @@ PARTS = 8  # of the elementwise samples
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", sorted({*FAMILIES} - {"elementwise"}))
 def test_all_samples_on_lavapipe(kind):
-    check_on_vulkan(samples(kind, "vulkan", quick=False))
+    check_samples(samples(kind, "vulkan", quick=False), LAVAPIPE)
 
 
 @pytest.mark.vulkan
 @pytest.mark.slow
 @pytest.mark.parametrize("part", range(PARTS))
 def test_all_elementwise_samples_on_lavapipe(part):
-    check_on_vulkan(samples("elementwise", "vulkan", quick=False)[part::PARTS])
+    check_samples(samples("elementwise", "vulkan", quick=False)[part::PARTS], LAVAPIPE)
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("kind", FAMILIES)
+def test_all_samples_on_cuda(kind):
+    check_samples(samples(kind, "cuda", quick=False), "cuda:sm_80")
+
+
+@pytest.mark.cuda
+def test_programs_on_cuda():
+    check_programs([name for name in PROGRAMS if name != "float8"], targets.get("cuda:sm_80"))
 
 
 @pytest.mark.slow
@@ -107,7 +119,7 @@ def assert_near(got, wanted, name):
 
 @pytest.mark.vulkan
 def test_programs_on_lavapipe():
-    check_programs(SHORT, targets.get("vulkan:llvmpipe"))
+    check_programs(SHORT, targets.get(LAVAPIPE))
 
 
 @pytest.mark.vulkan
@@ -115,7 +127,7 @@ def test_programs_on_lavapipe():
 @pytest.mark.parametrize("part", range(3))
 def test_other_programs_on_lavapipe(part):
     names = [name for name in PROGRAMS if name not in SHORT]
-    check_programs(names[part::3], targets.get("vulkan:llvmpipe"))
+    check_programs(names[part::3], targets.get(LAVAPIPE))
 
 
 def compile_programs(names, spec):

@@ -442,7 +442,7 @@ def lower_op(
         return function(e, op, operands, avals, out_avals, **params)
     if name in ELEMENT:
         results = lower_element_op(e, name, operands, avals, out_avals, params)
-        at_places = e.relaxed and name in ("dynamic_slice", "gather")
+        at_places = e.on_gpu and name in ("dynamic_slice", "gather")
         return [e.alone(value) for value in results] if at_places else results
     raise error_at("linalg", e.loc, f"lax.{name} has no lowering")
 

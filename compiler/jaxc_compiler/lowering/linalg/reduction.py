@@ -60,7 +60,7 @@ def lower_reduction(
 ) -> list[ir.Value]:
     """One generic, its result converted back from the accumulator's type."""
     aval, kind = avals[0], KINDS[name]
-    if e.relaxed and math.prod(aval.shape[axis] for axis in axes) > LONGEST:
+    if e.on_gpu and math.prod(aval.shape[axis] for axis in axes) > LONGEST:
         return [_reduce_in_stages(e, kind, operands[0], aval, axes)]
     return [_reduce(e, kind, operands[0], aval, axes, out_avals[0].dtype)]
 
@@ -72,7 +72,7 @@ LONGEST = 1 << 15
 def _reduce(
     e: Emitter, kind: str, value: ir.Value, aval: ShapedArray, axes: Sequence[int], dtype: Any
 ) -> ir.Value:
-    if e.relaxed and kind in ("max", "min") and aval.dtype.kind in "fV" and aval.size:
+    if e.on_gpu and kind in ("max", "min") and aval.dtype.kind in "fV" and aval.size:
         return _extreme_by_key(e, kind, value, aval, axes, dtype)
     kept = [d for d in range(aval.ndim) if d not in axes]
     out = ShapedArray(tuple(aval.shape[d] for d in kept), dtype)
@@ -181,7 +181,7 @@ def lower_argmax(
 ) -> list[ir.Value]:
     """Value and index are reduced together: the first NaN wins, then the first extremum."""
     (axis,), aval, kind = axes, avals[0], name[3:]
-    if e.relaxed and aval.shape[axis] > LONGEST:
+    if e.on_gpu and aval.shape[axis] > LONGEST:
         return [_argmax_of_parts(e, name, operands[0], aval, axis, index_dtype)]
     dtype, index_dtype = aval.dtype, np.dtype(index_dtype)
     best = ShapedArray(out_avals[0].shape, dtype)
