@@ -62,11 +62,7 @@ _LINALG = (
         "updates of complex numbers can only be set, added and subtracted",
         frozenset({"scatter-mul", "scatter-min", "scatter-max"}),
     ),
-    Refusal(
-        _FLOATS | _DOUBLES, "its samples are drawn on CPUs only; pass them as an argument",
-        frozenset({"random_gamma"}),
-    ),
-)  # fmt: skip
+)
 
 REFUSALS: dict[str, tuple[Refusal, ...]] = {
     "cpu": (),

@@ -126,7 +126,23 @@ def pieces_in_a_loop(x):
     return lax.fori_loop(0, 3, lambda i, c: jnp.stack([c[1] * 2, c[0] + 1, c[2]]), x)
 
 
+LONG = np.random.default_rng(0).normal(size=70001).astype(np.float32)
+NOT_NUMBERS = np.array([0, 1, np.nan, np.inf, -np.inf, -0.0], np.float32)
+
+
+def column_of_rows(x, i):
+    """Computed places beside a reduction."""
+    return jnp.log(x.sum(1, keepdims=True)) - x[i % 3]
+
+
 PROGRAMS = {
+    "sums of negations": (lambda x: ((-x).sum(0), (-x).sum(), (x.astype(int) * -1).sum(0)), X),
+    "long reductions": (lambda x: (x.sum(), x.max(), x.argmin(), (x > 3).any()), LONG),
+    "extrema of nan": (lambda x: (x.max(), x.min(), x.reshape(2, 3).max(1)), NOT_NUMBERS),
+    "gather beside a sum": (column_of_rows, abs(X), I[:3].astype(np.int32)),
+    "remainders": (lambda i: i % 3, np.array([2**31 - 1, -(2**31), 5, -7], np.int32)),
+    "complex matvec": (lambda x: (x + 1j) @ (x[0] * 1j), X),
+    "complex sums": (lambda x: ((x[0] * (1 + 1j)).sum(), jnp.vdot(x[0] + 1j, x[0] * 1j)), X),
     "constants": (lambda x: (x, jnp.asarray(X), jnp.asarray(X[:, :2])), X),
     "rows": (lambda x: (x[:1], x[1:]), X),
     "pieces in a loop": (pieces_in_a_loop, X[:, 0]),

@@ -95,6 +95,8 @@ SHORT = (
     "scatter", "complex scatter", "gather", "random", "cumlogsumexp", "max pool gradient",
     "train step", "recurrent net", "attention", "solve", "stacked", "float16", "float8", "int64",
     "booleans", "empty", "scalars", "constants", "rows", "pieces in a loop",
+    "sums of negations", "long reductions", "extrema of nan", "gather beside a sum", "remainders",
+    "complex sums",
 )  # fmt: skip
 
 

@@ -68,6 +68,7 @@ class Emitter:
         self.ip = ip
         self.loc: Any = None
         self.on_gpu = on_gpu
+        self.complex_constants: dict[ir.Value, np.ndarray] = {}
 
     @contextmanager
     def at(self, block: ir.Block) -> Iterator[None]:
@@ -113,7 +114,10 @@ class Emitter:
     def constant(self, value: np.ndarray) -> ir.Value:
         """A constant array."""
         attribute = mlir.dense(_as_signed(value))
-        return self.op("arith.constant", [attribute.type], [], value=attribute).result
+        result = self.op("arith.constant", [attribute.type], [], value=attribute).result
+        if value.dtype.kind == "c":
+            self.complex_constants[result] = value
+        return result
 
     def stored(self, value: ir.Value) -> ir.Value:
         """A value of a `lax` type under its storage type."""
@@ -253,7 +257,14 @@ class Emitter:
         return self.op("util.optimization_barrier", [value.type], [value]).result
 
     def parts(self, value: ir.Value) -> list[ir.Value]:
-        """The real and the imaginary parts of an array."""
+        """The real and the imaginary parts of an array.
+
+        Of a constant they are constants: two reductions that begin with one computed array would
+        both be added to it.
+        """
+        if value in self.complex_constants:
+            whole = self.complex_constants[value]
+            return [self.constant(part.copy()) for part in (whole.real, whole.imag)]
         part = _parts_type(value.type)
         return [
             self._map(part, [value], lambda b, v, k=k: [_parts_of(b, v[0])[k]]) for k in range(2)
