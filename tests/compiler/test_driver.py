@@ -110,6 +110,23 @@ def test_iree_errors_name_the_users_line():
     iree.compile_module(text.replace("math.erfc", "math.absf"), targets.get("cpu").flags)
 
 
+@pytest.mark.parametrize("name", ["cpu", "cuda", "vulkan", "rocm", "metal"])
+def test_every_chip_that_has_a_name_is_compiled_for(name):
+    def function(x):
+        return jnp.sum(jnp.exp(x) @ x.T, axis=1)
+
+    found = {t.flags: t for t in (targets.get(f"{name}:{c}") for c in targets.chips(name))}
+    for target in found.values():  # some chips have the programs of another
+        assert len(driver.compile(module_of(function, X), target).vmfb) > 1000, target
+
+
+def test_a_triple_is_a_chip():
+    target = targets.get("cpu:aarch64-linux-android29:cortex-a78")
+    assert b"aarch64" in driver.compile(module_of(jnp.sin, X), target).vmfb
+    with pytest.raises(ValueError, match="unknown chip 'z80' of target cpu"):
+        targets.get("cpu:z80")
+
+
 def test_unknown_target():
     with pytest.raises(ValueError, match="unknown target 'tpu9'"):
         targets.get("tpu9")
