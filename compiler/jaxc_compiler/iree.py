@@ -166,6 +166,18 @@ def _forget_sessions() -> None:
         for value in made.values():
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(value))
         made.clear()
+    _leave_without_destructors()
+
+
+def _leave_without_destructors() -> None:
+    """End this process without those of native libraries: LLVM's wait for the pool's threads.
+
+    Python has finished by then. Only glibc lets a handler know the exit status; elsewhere a child
+    ends by `os._exit`, as those of `multiprocessing` do.
+    """
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "on_exit"):
+        libc.on_exit(libc._exit, None)
 
 
 os.register_at_fork(after_in_child=_forget_sessions)

@@ -45,7 +45,7 @@ print("done")
 def test_children_compile_when_their_parent_has():
     environment = os.environ | {"JAXC_CACHE": "0"}
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=100,
+        [sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=300,
         env=environment,
     )  # fmt: skip
     assert done.stdout == "done\n", done.stderr
