@@ -142,8 +142,12 @@ def is_mlir(program: bytes) -> bool:
     return b"\x00" not in program and b"func" in program
 
 
+# By what a plugin calls its platform. XLA's CPU backend would leave out NaN in max and min.
+_OVERRIDES: dict[str, dict[str, bool]] = {"cpu": {"xla_cpu_enable_fast_min_max": False}}
+
+
 def _compile(api: Api, client: int, device: Any, program: bytes) -> int:
-    options = protobuf.compile_options(device.id)
+    options = protobuf.compile_options(device.id, _OVERRIDES.get(device.client.platform, {}))
     source, _kept = mlir_program(program)
     return api.call(
         "Client_Compile",

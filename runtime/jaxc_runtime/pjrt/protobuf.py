@@ -8,7 +8,7 @@ ours.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import ml_dtypes
 import numpy as np
@@ -24,18 +24,23 @@ _PRIMITIVE_TYPES = {
 }  # fmt: skip
 
 
-def compile_options(device: int | None = None) -> bytes:
+def compile_options(device: int | None = None, overrides: Mapping[str, bool] = {}) -> bytes:
     """CompileOptionsProto of a program for one device.
 
     Args:
         device: the device's id; None leaves it to the plugin, as for compiling ahead of time.
+        overrides: flags of XLA's DebugOptions by name.
     """
     build = _field(4, 1) + _field(5, 1)  # num_replicas, num_partitions
     if device is not None:
         computation = _field(1, device)  # replica_device_ids
         assignment = _field(1, 1) + _field(2, 1) + _field(3, computation)
         build += _field(9, assignment)
-    return _field(3, build)  # executable_build_options
+    message = _field(3, build)  # executable_build_options
+    for name, value in overrides.items():
+        entry = _field(1, name.encode()) + _field(2, _field(2, int(value)))  # key, bool_field
+        message += _field(7, entry)  # env_option_overrides
+    return message
 
 
 def entry_parameters(
