@@ -82,14 +82,22 @@ def _from_int(b: ScalarBuilder, x: Scalar, old: Any, new: Any) -> Scalar:
     if kind(new) == "f":
         wide = F32 if is_narrow(new) else new
         value = b.floats(wide).cast("arith.sitofp" if signed else "arith.uitofp", x)
-        # Not to be folded into one conversion, which SPIR-V has not for every type.
-        return narrow(b, new, b.floats(wide).rounded(value)) if is_narrow(new) else value
+        return narrow(b, new, _unfolded(b, value)) if is_narrow(new) else value
     target = int_bits(new)
     if target == bits:
         return x
     if target < bits:
         return b.ints(target).cast("arith.trunci", x)
     return b.ints(target).cast("arith.extsi" if signed else "arith.extui", x)
+
+
+def _unfolded(b: ScalarBuilder, x: Scalar) -> Scalar:
+    """An f32 of an integer, hidden from MLIR, which folds the narrowing into one conversion.
+
+    SPIR-V has not that conversion for every type, and CPUs without bfloat16 call a library for it.
+    """
+    m = b.floats(F32)
+    return m.copysign(m.abs(x), x)
 
 
 def _convert_element_type(
