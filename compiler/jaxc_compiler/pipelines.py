@@ -16,6 +16,7 @@ from jaxc_compiler.diagnostics import CompileError, Diagnostic, from_mlir_error
 from jaxc_compiler.dialects import kernel
 from jaxc_compiler.guard import run_guarded
 from jaxc_compiler.lowering.boundary import DONATED, lower_boundary
+from jaxc_compiler.lowering.half import lower_half
 from jaxc_compiler.lowering.kernel import lower_kernels
 from jaxc_compiler.lowering.linalg import lower_linalg
 from jaxc_compiler.mlir import ir
@@ -89,6 +90,7 @@ CPU: Pipeline = (
     (stages.LINALG, (
         lower_kernels,
         lower_linalg,  # what was left to IREE as whole arrays
+        lower_half,  # both lowerings round to float16
         lower_boundary,  # last: it resolves the casts that the lowerings left
     )),
 )  # fmt: skip

@@ -6,6 +6,7 @@ A target is written `name` or `name:chip`: `cpu`, `cpu:riscv64`, `cpu:arm64-appl
 
 from __future__ import annotations
 
+import platform
 import re
 import shutil
 import sys
@@ -54,6 +55,10 @@ _CPU_CHIPS = {
     "riscv64": ("riscv64-linux-gnu", "generic-rv64", "+m,+a,+f,+d,+c", "lp64d"),
     "riscv64-v": ("riscv64-linux-gnu", "generic-rv64", "+m,+a,+f,+d,+c,+v", "lp64d"),
 }
+
+# CPUs that convert float16: all 64-bit ones of Arm, and these.
+_ARM = ("aarch64", "arm64")
+_WITH_HALF = ("x86-64-v3", "x86-64-v4")
 
 _GPU_FLAGS = (
     # A hoisted expression of two results gives its first one twice (IREE 3.13).
@@ -152,6 +157,16 @@ class Target:
     def is_ahead_of_time(self) -> bool:
         """Whether a plugin of XLA compiles it before it is loaded."""
         return self.name == "tpu" and bool(self.chip)
+
+    @property
+    def has_half(self) -> bool:
+        """Whether there are instructions that convert float16; no for a CPU of unknown features."""
+        if self.name != "cpu":
+            return True
+        if self.chip == "host":
+            return _host_has_half()
+        arch = _CPU_CHIPS.get(self.chip, (self.chip,))[0].partition("-")[0]
+        return arch in _ARM or self.chip in _WITH_HALF
 
     @property
     def driver(self) -> str:
@@ -277,6 +292,14 @@ def _plugin(name: str) -> Target:
     if not name:
         raise ValueError("target pjrt needs a plugin's name, as in pjrt:xla_cpu")
     return Target("pjrt", "pjrt", (), True, name)
+
+
+@cache
+def _host_has_half() -> bool:
+    if platform.machine() in _ARM:
+        return True
+    features = Path("/proc/cpuinfo")
+    return features.exists() and " f16c" in features.read_text()
 
 
 @cache
