@@ -141,8 +141,9 @@ def resolve(spec: PipelineSpec, target: Target) -> Pipeline:
     """The stages and passes of a spec.
 
     Raises:
-      ValueError: if a name is not that of a pass in the pipeline.
+      ValueError: if a name is not that of a pass in the pipeline, or a pipeline for another target.
     """
+    _check_target(spec, target)
     extra = {plugins.name_of(each): each for each in plugins.passes_of(spec)}
     if spec.text:
         _check_named(spec)
@@ -152,6 +153,20 @@ def resolve(spec: PipelineSpec, target: Target) -> Pipeline:
     for edit in spec.edits:
         pipeline = _edited(pipeline, edit)
     return pipeline
+
+
+def _check_target(spec: PipelineSpec, target: Target) -> None:
+    """A whole pipeline may lead to no stage that the target's programs do not go through."""
+    whole, own = pipelines.all_pipelines(), pipelines.PIPELINES[target.backend]
+    stages = {stage.name for stage, _ in own}
+    for name in re.findall(r"\w+", spec.text):
+        foreign = [stage.name for stage, _ in whole.get(name, ()) if stage.name not in stages]
+        if foreign:
+            mine = next(each for each, pipeline in whole.items() if pipeline is own)
+            raise ValueError(
+                f"pipeline {name!r} is for another target: programs for {target} have no stage "
+                f"{foreign[0]!r}; their own is {mine!r}"
+            )
 
 
 def _check_named(spec: PipelineSpec) -> None:

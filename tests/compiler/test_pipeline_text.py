@@ -104,6 +104,18 @@ def test_single_passes_are_put_into_stages():
     assert [len(passes) for _, passes in staged] == [0, 2, 3]
 
 
+@pytest.mark.parametrize(
+    ("text", "target", "stage", "own"),
+    [("cpu", "vulkan:llvmpipe", "kernel", "gpu"), ("stablehlo", "cpu:generic", "stablehlo", "cpu"),
+     ("mlir(cse),gpu", "pjrt:xla_cpu", "linalg", "stablehlo")],
+)  # fmt: skip
+def test_a_pipeline_for_another_target(text, target, stage, own):
+    name = text.split(",")[-1]
+    message = f"pipeline {name!r} is for another target: programs for {target} have no stage "
+    with pytest.raises(ValueError, match=f"{message}{stage!r}; their own is {own!r}"):
+        pipeline_text.resolve(PipelineSpec(text), targets.get(target))
+
+
 def test_an_edit_of_no_pass():
     with pytest.raises(ValueError, match=r"pipeline.before: no pass 'fus'; did you mean 'fuse'"):
         pipeline_text.resolve(PipelineSpec().before("fus", one), CPU)
