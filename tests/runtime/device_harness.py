@@ -31,6 +31,10 @@ def inputs() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return a, b, rng.integers(0, 9, (4, 5)).astype(np.int32)
 
 
+def _with_nan(x):
+    return jnp.where(x > 1, jnp.nan, x)
+
+
 # name -> function of `inputs()`. Operations of their own are tested with the lowerings; these are
 # the ways to call them: operators, methods, functions, transformations, control flow.
 CALLS = {
@@ -48,6 +52,14 @@ CALLS = {
     "sum": lambda a, b, i: a.sum(),
     "mean": lambda a, b, i: jnp.mean(a, axis=0),
     "argmax": lambda a, b, i: jnp.argmax(a, 1),
+    "extrema of NaN": lambda a, b, i: [
+        x for y in [_with_nan(a)] for x in (y.max(), y.min(0), jnp.argmax(y, 1), jnp.argmin(y))
+    ],
+    "order of NaN": lambda a, b, i: [
+        x for y in [_with_nan(a)]
+        for x in (jnp.sort(y, 1), lax.cummax(y, 1), lax.cummin(y, 0), jnp.maximum(y, b),
+                  lax.clamp(-0.5, y, 0.5), lax.top_k(y, 2))
+    ],
     "reshape": lambda a, b, i: a.reshape(5, 4),
     "row": lambda a, b, i: a[1],
     "slice": lambda a, b, i: a[1:3, ::2],
