@@ -5,7 +5,7 @@ Works on IREE's own modules; with `iree` the only importer of `iree.compiler`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from iree.compiler import ir
 from iree.compiler.passmanager import PassManager
@@ -65,6 +65,79 @@ def _constant(element: ir.Type, number: float) -> ir.Value:
     return ir.Operation.create("arith.constant", [element], attributes={"value": value}).result
 
 
+def _order_loops_as_reductions(module: ir.Module) -> None:
+    """Let elementwise ops that share a dispatch with a reduction begin with the kept loops.
+
+    IREE's SPIR-V gives them the reduction's tile sizes loop by loop: where the reduction's loops
+    are (kept, reduced) and theirs (reduced, kept), as around `x.sum(0)`, values are silently wrong.
+    """
+    reduced: set[ir.Value] = set()
+
+    def visit(op: ir.Operation) -> ir.WalkResult:
+        if op.name != "linalg.generic":
+            return ir.WalkResult.ADVANCE
+        if _reduces(op):
+            reduced.update(op.results)
+            return ir.WalkResult.ADVANCE
+        kept, rank = _kept_loops(op, reduced), len(op.attributes["iterator_types"])
+        if kept is not None and len(kept) == rank:
+            reduced.update(op.results)
+        elif kept is not None:
+            _reorder_loops(op, [*kept, *(d for d in range(rank) if d not in kept)])
+        return ir.WalkResult.ADVANCE
+
+    module.operation.walk(visit, ir.WalkOrder.PRE_ORDER)
+
+
+def _reduces(op: ir.Operation) -> bool:
+    return "reduction" in str(op.attributes["iterator_types"])
+
+
+def _maps(op: ir.Operation) -> list[ir.AffineMap]:
+    return [ir.AffineMapAttr(a).value for a in op.attributes["indexing_maps"]]
+
+
+def _loops(exprs: Iterable[ir.AffineExpr]) -> list[int] | None:
+    """The loops that places of an array are; None if one is computed."""
+    found = list(exprs)
+    if not all(isinstance(expr, ir.AffineDimExpr) for expr in found):
+        return None
+    return [expr.position for expr in found]
+
+
+def _kept_loops(op: ir.Operation, reduced: set[ir.Value]) -> list[int] | None:
+    """The loops of an elementwise op that a reduction it reads, or is read by, keeps."""
+    maps = _maps(op)
+    for operand, places in zip(op.operands, maps):
+        if operand in reduced:
+            return _loops(places.results)
+    for use in op.results[0].uses:
+        reader = use.owner.operation
+        if reader.name != "linalg.generic" or not _reduces(reader):
+            continue
+        loops = _loops(_maps(reader)[use.operand_number].results)
+        if loops is None:
+            return None
+        kinds = [str(kind) for kind in reader.attributes["iterator_types"]]
+        kept = sorted((d, at) for at, d in enumerate(loops) if "parallel" in kinds[d])
+        return _loops(maps[-1].results[at] for _, at in kept)
+    return None
+
+
+def _reorder_loops(op: ir.Operation, order: list[int]) -> None:
+    """Make the loop `order[i]` of an elementwise op its loop i."""
+    now = [order.index(loop) for loop in range(len(order))]
+    renamed = ir.AffineMap.get(len(now), 0, [ir.AffineDimExpr.get(d) for d in now])
+    maps = [
+        ir.AffineMap.get(len(now), 0, [expr.compose(renamed) for expr in places.results])
+        for places in _maps(op)
+    ]
+    op.attributes["indexing_maps"] = ir.ArrayAttr.get([ir.AffineMapAttr.get(m) for m in maps])
+    for index in _operations(op.regions[0].blocks[0], "linalg.index"):
+        dim = ir.IntegerAttr(index.attributes["dim"])
+        index.attributes["dim"] = ir.IntegerAttr.get(dim.type, now[dim.value])
+
+
 _TRANSFERS = frozenset(f"hal.command_buffer.{n}_buffer" for n in ("copy", "fill", "update"))
 
 
@@ -117,11 +190,17 @@ def _symbol(op: ir.Operation, attribute: str) -> str:
     return ir.FlatSymbolRefAttr(op.attributes[attribute]).value
 
 
+_SPIRV = frozenset(f"--iree-hal-target-device={name}" for name in ("vulkan", "metal"))
+
+
 def _after_flow(module: ir.Module, flags: tuple[str, ...]) -> None:
     """Dispatches are formed, the rest is the host's."""
     _flatten_control_flow(module)
     if "--iree-hal-target-device=local" not in flags:
         _add_what_is_subtracted(module)
+    if _SPIRV.intersection(flags):
+        with module.context:
+            _order_loops_as_reductions(module)
 
 
 # What is done after a phase, with the flags of the session.
