@@ -52,6 +52,13 @@ def minimum_and_sum(x, y):
     return lax.min(x[0], y[0]), x[1] + y[1] + 0.0
 
 
+def normalized_conv(w, x):
+    layout = ("NHWC", "HWIO", "NHWC")
+    y = jaxc.nn.relu(lax.conv_general_dilated(x, w, (2, 2), "SAME", dimension_numbers=layout))
+    y = (y - y.mean((0, 1, 2))) / jnp.sqrt(y.var((0, 1, 2)) + 1e-5)
+    return (y**3).sum()
+
+
 def max_pool(x):
     return lax.reduce_window(x, -jnp.inf, lax.max, (2, 2), (2, 1), "SAME")
 
@@ -135,8 +142,25 @@ def column_of_rows(x, i):
     return jnp.log(x.sum(1, keepdims=True)) - x[i % 3]
 
 
+def sums_beside_their_array(x, y):
+    """Loops of reductions in another order than those of what is fused to them."""
+    return (
+        x + x.sum(0),
+        y + x + x.sum(0),
+        jaxc.nn.softmax(x, 0),
+        x.T.reshape(16, 8, 8) + x.sum(0)[:8],
+    )
+
+
 PROGRAMS = {
     "sums of negations": (lambda x: ((-x).sum(0), (-x).sum(), (x.astype(int) * -1).sum(0)), X),
+    "sums beside their array": (sums_beside_their_array, floats(64, 16), floats(64, 16) * 2),
+    "sum of middle loops": (lambda x: x + x.sum((0, 2))[None, :, None], floats(8, 16, 32)),
+    "normalized strided conv": (
+        jaxc.grad(normalized_conv, (0, 1)),
+        floats(3, 3, 3, 4),
+        floats(2, 8, 8, 3),
+    ),
     "long reductions": (lambda x: (x.sum(), x.max(), x.argmin(), (x > 3).any()), LONG),
     "extrema of nan": (lambda x: (x.max(), x.min(), x.reshape(2, 3).max(1)), NOT_NUMBERS),
     "gather beside a sum": (column_of_rows, abs(X), I[:3].astype(np.int32)),

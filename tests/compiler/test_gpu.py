@@ -96,7 +96,7 @@ SHORT = (
     "train step", "recurrent net", "attention", "solve", "stacked", "float16", "float8", "int64",
     "booleans", "empty", "scalars", "constants", "rows", "pieces in a loop",
     "sums of negations", "long reductions", "extrema of nan", "gather beside a sum", "remainders",
-    "complex sums",
+    "complex sums", "sums beside their array", "sum of middle loops", "normalized strided conv",
 )  # fmt: skip
 
 
