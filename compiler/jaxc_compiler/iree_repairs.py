@@ -89,6 +89,50 @@ def _order_loops_as_reductions(module: ir.Module) -> None:
     module.operation.walk(visit, ir.WalkOrder.PRE_ORDER)
 
 
+_FUSED = frozenset({"linalg.generic", "tensor.expand_shape", "tensor.collapse_shape"})
+
+
+def _part_places_from_reductions(module: ir.Module) -> None:
+    """Compute arrays of places before the dispatch in which a reduction's result joins them.
+
+    IREE's SPIR-V shares the loops' numbers between threads in memory of type index: none exists.
+    """
+    placed: set[ir.Value] = set()  # computed from places
+    after: set[ir.Value] = set()  # computed from a reduction
+    apart: set[ir.Value] = set()
+
+    def visit(op: ir.Operation) -> ir.WalkResult:
+        if op.name not in _FUSED:
+            return ir.WalkResult.ADVANCE
+        places = placed.intersection(op.operands)
+        if op.name == "linalg.generic" and _reduces(op):
+            after.update(op.results)
+        elif after.intersection(op.operands):
+            apart.update(places)
+            after.update(op.results)
+        elif places or _has_places(op):
+            placed.update(op.results)
+        return ir.WalkResult.ADVANCE
+
+    module.operation.walk(visit, ir.WalkOrder.PRE_ORDER)
+    for value in apart:
+        _set_apart(value)
+
+
+def _has_places(op: ir.Operation) -> bool:
+    return op.name == "linalg.generic" and bool(
+        _operations(op.regions[0].blocks[0], "linalg.index")
+    )
+
+
+def _set_apart(value: ir.Value) -> None:
+    uses = list(value.uses)
+    with ir.InsertionPoint.after(value.owner), value.owner.location:
+        kept = ir.Operation.create("util.optimization_barrier", [value.type], [value]).results[0]
+    for use in uses:
+        use.owner.operands[use.operand_number] = kept
+
+
 def _reduces(op: ir.Operation) -> bool:
     return "reduction" in str(op.attributes["iterator_types"])
 
@@ -203,8 +247,16 @@ def _after_flow(module: ir.Module, flags: tuple[str, ...]) -> None:
             _order_loops_as_reductions(module)
 
 
+def _before_dispatches(module: ir.Module, flags: tuple[str, ...]) -> None:
+    """Arrays are ops of linalg, one for each of ours."""
+    if _SPIRV.intersection(flags):
+        with module.context:
+            _part_places_from_reductions(module)
+
+
 # What is done after a phase, with the flags of the session.
 REPAIRS: dict[str, Callable[[ir.Module, tuple[str, ...]], None]] = {
+    "preprocessing": _before_dispatches,
     "flow": _after_flow,
     "hal": _record_copies_anew,
 }
