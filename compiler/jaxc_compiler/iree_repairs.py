@@ -93,7 +93,7 @@ _FUSED = frozenset({"linalg.generic", "tensor.expand_shape", "tensor.collapse_sh
 
 
 def _part_places_from_reductions(module: ir.Module) -> None:
-    """Compute arrays of places before the dispatch in which a reduction's result joins them.
+    """Compute arrays of places before the dispatch that reduces them or joins them to a result.
 
     IREE's SPIR-V shares the loops' numbers between threads in memory of type index: none exists.
     """
@@ -105,9 +105,8 @@ def _part_places_from_reductions(module: ir.Module) -> None:
         if op.name not in _FUSED:
             return ir.WalkResult.ADVANCE
         places = placed.intersection(op.operands)
-        if op.name == "linalg.generic" and _reduces(op):
-            after.update(op.results)
-        elif after.intersection(op.operands):
+        reduces = op.name == "linalg.generic" and _reduces(op)
+        if reduces or after.intersection(op.operands):
             apart.update(places)
             after.update(op.results)
         elif places or _has_places(op):
