@@ -9,7 +9,7 @@ from compiler.programs import PROGRAMS
 
 import jaxc
 import jaxc.numpy as jnp
-from jaxc_compiler import driver, legality, targets
+from jaxc_compiler import driver, targets
 from jaxc_compiler.opset import book
 
 pytestmark = pytest.mark.compiler
@@ -33,7 +33,7 @@ def samples(kind: str, target: str, quick: bool) -> list[calls.Call]:
         made = [
             call
             for call in calls.calls(name)
-            if legality.refusal(target, chip, name, frozenset(call.dtypes)) is None
+            if targets.refusal(target, chip, name, frozenset(call.dtypes)) is None
         ]
         common = [call for call in made if call.dtypes <= QUICK]
         found += common[: 1 if kind == "elementwise" else 2] if quick else made

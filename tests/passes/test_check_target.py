@@ -21,7 +21,7 @@ def call(name, dtype):
     return next(c for c in calls.calls(name) if dtype in c.dtypes and all(a.size for a in c.avals))
 
 
-# One for each entry of `legality.REFUSALS` that can be compiled without a crash or a wrong result.
+# One for each entry of `targets.REFUSALS` that can be compiled without a crash or a wrong result.
 REFUSED = [
     ("metal", "add", "float64"),
     ("metal", "igamma", "float32"),

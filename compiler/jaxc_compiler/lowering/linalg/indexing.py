@@ -63,7 +63,7 @@ def scatter_flat(
 ) -> ir.Value:
     """Combine updates into a flat array that has one slot more than `out`, which is dropped.
 
-    Complex arrays go part by part: IREE crashes on them. (Only sums: see `legality.py`.)
+    Complex arrays go part by part: IREE crashes on them. (Only sums: see `targets.py`.)
     """
     if out.dtype.kind == "c":
         part = np.dtype(f"f{out.dtype.itemsize // 2}")
