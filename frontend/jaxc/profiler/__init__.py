@@ -1,9 +1,9 @@
 """`jax.profiler`: a trace of what a program spends its time on.
 
-    with jax.profiler.trace("/tmp/profile"):
+    with jax.profiler.trace("profile"):
         step(parameters, batch)
 
-writes `/tmp/profile/jaxc.trace.json`, which https://ui.perfetto.dev and chrome://tracing open:
+writes `profile/jaxc.trace.json`, which https://ui.perfetto.dev and chrome://tracing open:
 eager operations, calls of compiled programs with their dispatches, compilations, annotations.
 """
 
