@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
+import sys
 import tempfile
 
 import pytest
@@ -38,3 +39,10 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
             if problem := problem_of(marker):
                 pytest.skip(f"needs a device of {marker}: {problem}")
+
+
+def pytest_runtest_teardown(item: pytest.Item) -> None:
+    """`import jax` goes on meaning real JAX: an oracle that is jaxc itself would always agree."""
+    alias = sys.modules.get("jaxc_tools.alias")
+    if alias and any(isinstance(finder, alias.JaxFinder) for finder in sys.meta_path):
+        pytest.fail(f"{item.nodeid} replaced jax by jaxc in the process of the tests")

@@ -23,7 +23,7 @@ def load_function(reference: str) -> Callable[..., Any]:
     path_text, _, name = reference.rpartition(":")
     if not path_text or not name:
         raise UsageError(f"{reference!r}: expected file.py:function")
-    path = Path(path_text)
+    path = _readable(path_text)
     alias.install()
     found: Any = _import_file(path)
     for part in name.split("."):
@@ -46,7 +46,7 @@ def load_pass(path: str) -> Callable[..., None]:
     from jaxc_compiler.plugins import check_pass
 
     name = Path(path).stem
-    module = _import_file(Path(path))
+    module = _import_file(_readable(path))
     if not hasattr(module, name):
         passes = [n for n, v in vars(module).items() if getattr(v, "__module__", "") == name]
         has = f"; it has {', '.join(passes)}" if passes else ""
@@ -77,10 +77,14 @@ def user_error(error: BaseException, path: str) -> UsageError:
     return UsageError(f"{where}: {type(error).__name__}: {one_line(error)}")
 
 
-def _import_file(path: Path) -> Any:
-    if not path.is_file():
-        what = "is a directory" if path.is_dir() else "no such file"
+def _readable(path: str) -> Path:
+    if not Path(path).is_file():
+        what = "is a directory" if Path(path).is_dir() else "no such file"
         raise UsageError(f"cannot read {path}: {what}")
+    return Path(path)
+
+
+def _import_file(path: Path) -> Any:
     sys.path.insert(0, str(path.resolve().parent))
     name = path.stem if path.stem not in sys.modules else f"_jaxc_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)

@@ -80,12 +80,6 @@ class ScalarBuilder:
         """One op with one result at the current insertion point."""
         return ir.Operation.create(name, [result], operands, attributes, ip=self.scope.ip).result
 
-    def op2(
-        self, name: str, results: Sequence[ir.Type], operands: Sequence[ir.Value]
-    ) -> list[ir.Value]:
-        """One op with several results."""
-        return list(ir.Operation.create(name, results, operands, ip=self.scope.ip).results)
-
     def effect(self, name: str, operands: Sequence[ir.Value]) -> ir.Operation:
         """One op without results (a store, a yield)."""
         return ir.Operation.create(name, [], operands, ip=self.scope.ip)

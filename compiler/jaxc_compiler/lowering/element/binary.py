@@ -75,8 +75,11 @@ def _mulhi(signed: bool) -> Any:
             cast = "arith.extsi" if signed else "arith.extui"
             product = wide.mul(wide.cast(cast, x), wide.cast(cast, y))
             return m.cast("arith.trunci", wide.lshr(product, m.bits))
-        name = "arith.mulsi_extended" if signed else "arith.mului_extended"
-        return b.op2(name, [m.type, m.type], [x, y])[1]
+        high = m.mulhi(x, y)
+        if signed:  # a negative operand was taken for itself + 2^64
+            for factor, other in ((x, y), (y, x)):
+                high = m.sub(high, m.select(m.slt(factor, 0), other, 0))
+        return high
 
     return function
 

@@ -33,6 +33,18 @@ class IntOps:
     def mul(self, x: Any, y: Any) -> Any:
         return self._binary("arith.muli", x, y)
 
+    def mulhi(self, x: Any, y: Any) -> Any:
+        """The high word of an unsigned product, from products of halves.
+
+        IREE's vectors for SPIR-V stop at the two results of `arith.mului_extended`.
+        """
+        half, mask = self.bits // 2, (1 << (self.bits // 2)) - 1
+        (x0, x1), (y0, y1) = ((self.and_(v, mask), self.lshr(v, half)) for v in (x, y))
+        middle = self.add(self.mul(x1, y0), self.lshr(self.mul(x0, y0), half))
+        other = self.add(self.mul(x0, y1), self.and_(middle, mask))
+        high = self.add(self.lshr(middle, half), self.lshr(other, half))
+        return self.add(self.mul(x1, y1), high)
+
     def and_(self, x: Any, y: Any) -> Any:
         return self._binary("arith.andi", x, y)
 

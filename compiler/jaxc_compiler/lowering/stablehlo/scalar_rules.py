@@ -136,26 +136,6 @@ class ArrayBuilder(ScalarBuilder):
             e.op("return", [], [following, *loop.yields])
         loop.results = list(op.results)[1:]
 
-    def op2(self, name: str, results: Any, operands: Any) -> list[ir.Value]:
-        """Only what is needed: `arith.mulsi_extended` and `arith.mului_extended`."""
-        if not name.endswith("i_extended"):
-            raise NotImplementedError(name)
-        x, y = operands
-        m = self.ints(8 * aval_of(x).dtype.itemsize)
-        low, high = m.mul(x, y), self._high_product(m, x, y)
-        if name == "arith.mulsi_extended":  # a negative operand was taken for itself + 2^64
-            for factor, other in ((x, y), (y, x)):
-                high = m.sub(high, m.select(m.slt(factor, 0), other, 0))
-        return [low, high]
-
-    def _high_product(self, m: Any, x: ir.Value, y: ir.Value) -> ir.Value:
-        """The high word of an unsigned product, from products of halves."""
-        half, mask = m.bits // 2, (1 << (m.bits // 2)) - 1
-        (x0, x1), (y0, y1) = ((m.and_(v, mask), m.lshr(v, half)) for v in (x, y))
-        middle = m.add(m.mul(x1, y0), m.lshr(m.mul(x0, y0), half))
-        other = m.add(m.mul(x0, y1), m.and_(middle, mask))
-        return m.add(m.mul(x1, y1), m.add(m.lshr(middle, half), m.lshr(other, half)))
-
     def op(
         self, name: str, result: ir.Type, operands: Sequence[ir.Value], attributes: Any = None
     ) -> ir.Value:
