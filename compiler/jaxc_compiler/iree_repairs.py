@@ -184,13 +184,11 @@ def _reorder_loops(op: ir.Operation, order: list[int]) -> None:
 _TRANSFERS = frozenset(f"hal.command_buffer.{n}_buffer" for n in ("copy", "fill", "update"))
 
 
-def _record_copies_anew(module: ir.Module, flags: tuple[str, ...]) -> None:
+def _record_copies_anew(module: ir.Module) -> None:
     """Record Vulkan's command buffers that hold copies each time they run, not once.
 
     When one runs again, it copies from and to the arrays of its first run (IREE 3.13).
     """
-    if "--iree-hal-target-device=vulkan" not in flags:
-        return
     functions = _operations(module.body, "util.func")
     recorders = _recorders(module, functions)
     for function in functions:
@@ -225,6 +223,52 @@ def _call_at_uses(value: ir.Value, call: ir.Operation) -> None:
         user.operands[use.operand_number] = call.clone(ip=ir.InsertionPoint(user)).results[0]
 
 
+def _run_one_by_one(module: ir.Module) -> None:
+    """Allocate memory at once, not by way of the queue, and wait for what is queued.
+
+    What waits for other work is kept by IREE's Vulkan queue and resumed by two threads, the
+    caller's and its own. Both signal one timeline semaphore, by chance with decreasing values, and
+    Vulkan says that the device is lost. Buffers live as long as the work that uses them.
+    """
+    for function in _operations(module.body, "util.func"):
+        for block in function.regions[0].blocks:
+            for op in [one.operation for one in block.operations]:
+                if op.name == "hal.device.queue.alloca":
+                    op.results[0].replace_all_uses_with(_allocated(op))
+                    _erase_queued(op)
+                elif op.name == "hal.device.queue.dealloca":
+                    _erase_queued(op)
+                elif op.name.startswith("hal.device.queue."):
+                    _wait_for(op)
+
+
+def _allocated(op: ir.Operation) -> ir.Value:
+    device, affinity, _, _, _, memory_type, usage, size = op.operands
+    allocator_type = ir.Type.parse("!hal.allocator")
+    with ir.InsertionPoint(op), op.location:
+        allocator = ir.Operation.create("hal.device.allocator", [allocator_type], [device]).result
+        operands = [allocator, affinity, memory_type, usage, size]
+        types = [op.results[0].type]
+        return ir.Operation.create("hal.allocator.allocate", types, operands).result
+
+
+def _erase_queued(op: ir.Operation) -> None:
+    """Erase an operation of the queue: what waited for it waits for what it waited for."""
+    waited, signalled = op.operands[2:4]
+    op.erase()
+    signalled.replace_all_uses_with(waited)
+
+
+def _wait_for(op: ir.Operation) -> None:
+    i32, i64 = (ir.IntegerType.get_signless(bits) for bits in (32, 64))
+    flags = {"flags": ir.IntegerAttr.get(i64, 0)}
+    message = {"message": ir.StringAttr.get("failed to wait for the device")}
+    with ir.InsertionPoint.after(op), op.location:
+        fences = [_constant(i32, -1), op.operands[3]]  # no limit of time; what the op signals
+        status = ir.Operation.create("hal.fence.await", [i32], fences, flags).result
+        ir.Operation.create("util.status.check_ok", [], [status], message)
+
+
 def _operations(block: ir.Block, name: str) -> list[ir.Operation]:
     return [op.operation for op in block.operations if op.operation.name == name]
 
@@ -253,9 +297,17 @@ def _before_dispatches(module: ir.Module, flags: tuple[str, ...]) -> None:
             _part_places_from_reductions(module)
 
 
+def _after_hal(module: ir.Module, flags: tuple[str, ...]) -> None:
+    """The host's code is calls of the device."""
+    if "--iree-hal-target-device=vulkan" in flags:
+        _record_copies_anew(module)
+        with module.context:
+            _run_one_by_one(module)
+
+
 # What is done after a phase, with the flags of the session.
 REPAIRS: dict[str, Callable[[ir.Module, tuple[str, ...]], None]] = {
     "preprocessing": _before_dispatches,
     "flow": _after_flow,
-    "hal": _record_copies_anew,
+    "hal": _after_hal,
 }

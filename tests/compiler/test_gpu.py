@@ -97,7 +97,7 @@ SHORT = (
     "booleans", "empty", "scalars", "constants", "rows", "pieces in a loop",
     "sums of negations", "long reductions", "extrema of nan", "gather beside a sum", "remainders",
     "complex sums", "sums beside their array", "sum of middle loops", "normalized strided conv",
-    "places beside a sum", "trace",
+    "places beside a sum", "trace", "sine of a product",
 )  # fmt: skip
 
 
