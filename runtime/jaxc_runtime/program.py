@@ -1,7 +1,7 @@
 """Shipped programs as functions of NumPy arrays: `load` and what it returns.
 
-Owns which of a file's programs is taken, how arguments are converted, and who owns which memory. It
-needs no compiler and no frontend. Imports the file format, the devices, buffers and executables.
+Owns which of a file's programs is taken, and who owns which memory. It needs no compiler and no
+frontend. Imports the file format, the conversion of arguments, devices, buffers and executables.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from iree.runtime.version import VERSION as IREE_VERSION
 
 from jaxc_runtime import archive, artifact, buffer, executable, matching, platforms, structure
 from jaxc_runtime.artifact import ArraySpec, Artifact, CompiledProgram, Metadata, Signature
+from jaxc_runtime.conversion import as_array
 from jaxc_runtime.errors import ArtifactError, DeviceError, ExecutionError
 
 
@@ -102,6 +103,7 @@ class Function:
         Raises:
             TypeError: arguments nested otherwise, or of a dtype that does not convert safely.
             ValueError: an array of another shape, or one that was donated.
+            OverflowError: an integer that the wanted dtype does not hold.
             ExecutionError: the program failed.
         """
         arrays = self._run_to_numpy(self._leaves(arguments))
@@ -114,7 +116,7 @@ class Function:
             leaves: as many as `signature.inputs`.
 
         Raises:
-            TypeError, ValueError, ExecutionError: as a call.
+            TypeError, ValueError, OverflowError, ExecutionError: as a call.
         """
         return self._run_to_numpy([(f"input {n}", leaf) for n, leaf in enumerate(leaves)])
 
@@ -340,31 +342,6 @@ _COMPILER = "iree-base-compiler"
 
 def _release(version: str) -> list[str]:
     return version.split(".")[:2]
-
-
-def as_array(value: Any, spec: ArraySpec, path: str) -> np.ndarray:
-    """Convert one leaf of the arguments to what the program wants.
-
-    Args:
-        value: an array, a number or a nested list.
-        spec: the wanted shape and dtype.
-        path: what the messages call it.
-
-    Raises:
-        TypeError: its dtype does not convert within its kind (float64 to float32 does).
-        ValueError: another shape.
-    """
-    dtype = spec.numpy_dtype
-    array = np.asarray(value)
-    if array.dtype != dtype:
-        is_number = isinstance(value, bool | int | float | complex)
-        narrows = np.can_cast(array.dtype, dtype, "same_kind")  # float64 data for a float32 program
-        if not narrows and not (is_number and np.can_cast(value.__class__, dtype, "same_kind")):
-            raise TypeError(f"{path}: expected {spec}, got dtype {array.dtype}")
-        array = array.astype(dtype)
-    if array.shape != spec.shape:
-        raise ValueError(f"{path}: expected {spec}, got shape {array.shape}")
-    return array
 
 
 def _resident(value: DeviceArray, spec: ArraySpec, path: str, on: platforms.Device) -> Any:
