@@ -23,11 +23,13 @@ from jaxc_runtime import (
     ExecutionError,
     Metadata,
     Signature,
+    archive,
     artifact,
     executable,
     matching,
     structure,
 )
+from jaxc_runtime.artifact import Archive
 
 Point = namedtuple("Point", "x y")
 VERSIONS = {"iree-base-compiler": jaxc_runtime.program.IREE_VERSION}
@@ -203,9 +205,41 @@ def test_structure_round_trip(nested):
     assert structure.unflatten(described, leaves) == nested
 
 
-def test_structure_refuses_what_a_file_cannot_rebuild():
-    with pytest.raises(TypeError, match="cannot take or return a set"):
-        structure.encode({1, 2})
+def _nested(depth: int) -> object:
+    nested: object = 0
+    for _ in range(depth):
+        nested = [nested]
+    return nested
+
+
+@pytest.mark.parametrize(
+    ("nested", "message"),
+    [
+        ({1, 2}, "a set: use tuples"),
+        (_nested(101), "what is nested more than 100 deep"),
+        (namedtuple("P", ["x", "x"], rename=True)(0, 1), r"a P with the fields \['x', '_1'\]"),
+    ],
+)
+def test_structure_refuses_what_a_file_cannot_rebuild(nested, message):
+    with pytest.raises(TypeError, match=f"cannot take or return {message}"):
+        structure.encode(nested)
+
+
+def test_a_structure_may_be_100_deep():
+    structure.check(structure.encode(_nested(100)), 1, "it")
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a:b.irpa", "a\\b.irpa", "a/b.irpa", "a\nb", "\0"])
+def test_packing_refuses_what_unpacking_would(name):
+    metadata = replace(metadata_of(HERE), weights=Archive(name, "model", 0, ""))
+    with pytest.raises(ArtifactError, match=r"cannot be the file|line of text"):
+        jaxc_runtime.pack([b"program"], metadata)
+
+
+def test_no_archive_is_written_that_metadata_cannot_name(tmp_path):
+    with pytest.raises(ArtifactError, match=r"'model:v1\.irpa' cannot be the file of the weights"):
+        archive.write(tmp_path / "model:v1.irpa", {})
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
