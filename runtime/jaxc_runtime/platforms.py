@@ -51,6 +51,10 @@ class Device(Protocol):
         """Whether a buffer is an array of this shape and dtype."""
         ...
 
+    def wait(self, held: Any, /) -> None:
+        """Wait until a buffer is computed; ExecutionError if what should have made it failed."""
+        ...
+
     def load(self, program: bytes, function: str = "main") -> Run:
         """A compiled program as a function of buffers."""
         ...
@@ -110,6 +114,9 @@ class IreeDevice:
     def holds(self, held: Any, shape: tuple[int, ...], dtype: np.dtype) -> bool:
         """Whether a buffer is an array of this shape and dtype; integers may have any sign."""
         return buffer.holds(held, shape, dtype)
+
+    def wait(self, held: Any) -> None:
+        """Nothing to wait for: a call returns when its results are computed, on every driver."""
 
     def load(self, program: bytes, function: str = "main") -> Run:
         """A compiled program as a function of buffers.

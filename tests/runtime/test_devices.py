@@ -207,6 +207,14 @@ def test_copies_and_interchange(ones, device):
     assert [row.device for row in ones] == [device] * 3
 
 
+def test_blocking_waits_for_the_buffer(device, ones, jitted, monkeypatch):
+    waited = []
+    monkeypatch.setattr(type(device.runtime), "wait", lambda _, held: waited.append(held))
+    total = jitted(ones, ones)
+    assert jax.block_until_ready([total, 1])[0] is total
+    assert waited == [total._held]
+
+
 def test_deleted_arrays(ones):
     ones.copy_to_host_async()
     ones.delete()

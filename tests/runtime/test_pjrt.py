@@ -170,7 +170,7 @@ def test_reading_waits_for_the_program(device):
     x = device.to_device(np.full((700, 700), 1 / 700, np.float32))
     for _ in range(5):
         (x,) = square([x])
-    x.wait()
+    device.wait(x)
     np.testing.assert_allclose(device.to_numpy(x, (700, 700), np.dtype("float32")), 1 / 700, 1e-4)
 
 

@@ -74,6 +74,14 @@ class Device:
         """Whether a buffer is an array of this shape and dtype."""
         return held.shape == shape and held.dtype == dtype
 
+    def wait(self, held: Buffer) -> None:
+        """Wait until a buffer is computed.
+
+        Raises:
+            ExecutionError: the program that should have made it failed.
+        """
+        held.wait()
+
     def load(
         self,
         program: bytes | str,
