@@ -8,7 +8,9 @@ of IREE's is opened when something is first put on it.
 from __future__ import annotations
 
 import functools
+import os
 import re
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -153,12 +155,7 @@ _OPENERS: dict[str, Callable[[], Sequence[Device]]] = {
     ]
 }
 _found: dict[str, tuple[Device, ...]] = {}
-
-
-def register(platform: str, opener: Callable[[], Sequence[Device]]) -> None:
-    """Add a platform: `opener()` lists its devices, or raises DeviceError saying why it cannot."""
-    _OPENERS[platform] = opener
-    _found.pop(platform, None)
+_lock = threading.RLock()
 
 
 def names() -> tuple[str, ...]:
@@ -193,13 +190,27 @@ def devices(platform: str) -> tuple[Device, ...]:
     >>> [d.platform for d in devices("cpu")]
     ['cpu']
     """
-    if platform not in _found:
-        opener = _OPENERS.get(platform)
-        listed = tuple(opener() if opener else _open_plugin(platform))
-        if not listed:
-            raise DeviceError(f"the driver of platform {platform!r} finds no device")
-        _found[platform] = listed
-    return _found[platform]
+    found = _found.get(platform)
+    if found is not None:
+        return found
+    with _lock:
+        if platform not in _found:
+            opener = _OPENERS.get(platform)
+            listed = tuple(opener() if opener else _open_plugin(platform))
+            if not listed:
+                raise DeviceError(f"the driver of platform {platform!r} finds no device")
+            _found[platform] = listed
+        return _found[platform]
+
+
+def _forget_devices() -> None:
+    """A forked child looks for itself: what its parent opened may not work there."""
+    global _lock
+    _lock = threading.RLock()
+    _found.clear()
+
+
+os.register_at_fork(after_in_child=_forget_devices)
 
 
 def hal_device(address: str) -> IreeDevice:
