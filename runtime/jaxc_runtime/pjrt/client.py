@@ -16,7 +16,7 @@ import numpy as np
 from jaxc_runtime.errors import ArtifactError, DeviceError
 from jaxc_runtime.pjrt import buffer as buffers
 from jaxc_runtime.pjrt import executable, plugins
-from jaxc_runtime.pjrt.api import STRUCTS, Api, raising, text_fields
+from jaxc_runtime.pjrt.api import FORKED, STRUCTS, Api, raising, text_fields
 from jaxc_runtime.pjrt.buffer import Buffer
 from jaxc_runtime.pjrt.executable import ArrayType, Executable
 
@@ -25,6 +25,7 @@ _INT64 = 1  # PJRT_NamedValue_Type
 _lock = threading.RLock()
 _apis: dict[str, Api] = {}
 _clients: dict[str, Client] = {}
+_lost: set[str] = set()  # libraries of the process that this one was forked from
 
 
 class Device:
@@ -66,7 +67,7 @@ class Device:
 
         Raises:
             TypeError: the buffer is of another shape or dtype.
-            ExecutionError: the program that makes it failed, or it was donated or deleted.
+            ExecutionError: the program that makes it failed, or it was donated.
         """
         return buffers.to_numpy(self.client.api, buffer, shape, dtype)
 
@@ -114,7 +115,6 @@ class Client:
     Attributes:
         name: the plugin's name.
         platform: what the plugin calls its platform: `cpu`, `tpu`, ...
-        version: the plugin's own version text.
     """
 
     def __init__(self, plugin: plugins.Plugin, options: Mapping[str, int]):
@@ -128,7 +128,6 @@ class Client:
                 "Client_Create", options=ctypes.addressof(array), num_options=len(listed)
             ).client
         self.platform = self.api.text("Client_PlatformName", client=self.pointer)
-        self.version = self.api.text("Client_PlatformVersion", client=self.pointer)
 
     @cached_property
     def devices(self) -> list[Device]:
@@ -140,7 +139,7 @@ class Client:
         return [Device(self, pointer, index) for index, pointer in enumerate(pointers) if pointer]
 
     def __repr__(self) -> str:
-        return f"Client({self.name!r}, {self.version!r})"
+        return f"Client({self.name!r})"
 
 
 def get(name: str, **options: int) -> Client:
@@ -176,9 +175,18 @@ def devices(name: str) -> list[Device]:
 
 
 def load_api(plugin: plugins.Plugin) -> Api:
-    """The plugin's library, loaded once: it can be initialized only once in a process."""
+    """The plugin's library, loaded once: it can be initialized only once in a process.
+
+    Raises:
+        DeviceError: it does not start, or the parent that this process was forked from has it.
+    """
     with _lock:
         path = os.path.realpath(plugin.path)
+        if path in _lost:
+            raise DeviceError(
+                f"no {plugin.name} device: {FORKED}; open it in one of them only, or start "
+                "children by 'spawn'"
+            )
         if path not in _apis:
             plugins.prepare(plugin.name)
             _apis[path] = Api(path)
@@ -195,6 +203,7 @@ def _forget_clients() -> None:
     """A forked child has the memory of the plugins but not their threads."""
     global _lock
     _lock = threading.RLock()
+    _lost.update(_apis)
     _apis.clear()
     _clients.clear()
 
