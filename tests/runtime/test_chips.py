@@ -16,6 +16,13 @@ from jaxc_runtime.errors import DeviceError
         ("NVIDIA GeForce RTX 3090", "ampere"),
         ("NVIDIA A100-SXM4-80GB", "ampere"),
         ("Tesla T4", "turing"),
+        ("Quadro RTX 3000", "turing"),
+        ("Quadro RTX 4000", "turing"),
+        ("NVIDIA Quadro RTX 5000 with Max-Q Design", "turing"),
+        ("NVIDIA T1000 8GB", "turing"),
+        ("NVIDIA GeForce RTX 4070 Laptop GPU", "ada"),
+        ("NVIDIA GeForce RTX 5090", "ada"),
+        ("NVIDIA A40", "ampere"),
         ("NVIDIA GeForce GTX 1660 Ti", "turing"),
         ("NVIDIA RTX 6000 Ada Generation", "ada"),
         ("NVIDIA L4", "ada"),
@@ -42,6 +49,15 @@ def test_chip_of_a_cuda_device(capability, chip):
     assert targets.get(f"cuda:{chip}").chip == chip
     with pytest.raises(DeviceError, match=r"7\.5 is older than 8\.0"):
         chips.cuda_chip("\n- gpu-compute-capability: 7.5\n")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["Intel(R) Arc(tm) Pro A40/A50 Graphics (DG2)", "Intel(R) Arc(tm) A30M", "Maker L4", "B100"],
+)
+def test_other_vendors_devices_of_the_same_number(name):
+    with pytest.raises(DeviceError, match="is not known"):
+        chips.vulkan_chip(name)
 
 
 def test_unknown_vulkan_devices():
