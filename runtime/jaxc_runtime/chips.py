@@ -46,7 +46,8 @@ def vulkan_chip(kind: str, chosen: str | None = None) -> str:
 
     Args:
         kind: the device's name, as its driver gives it.
-        chosen: the user's choice (`JAXC_VULKAN_CHIP`), which goes before the table.
+        chosen: the user's choice, which goes before the table: `JAXC_VULKAN_CHIP`, or where
+            functions are compiled the frontend's config `jaxc_vulkan_chip`.
 
     Raises:
         DeviceError: the table has no such device, or no such chip as the one chosen.
@@ -56,14 +57,15 @@ def vulkan_chip(kind: str, chosen: str | None = None) -> str:
     """
     if chosen:
         if chosen not in VULKAN_CHIPS:
-            raise DeviceError(f"jaxc_vulkan_chip={chosen!r} is none of {', '.join(VULKAN_CHIPS)}")
+            known = ", ".join(VULKAN_CHIPS)
+            raise DeviceError(f"the chosen Vulkan chip {chosen!r} is none of {known}")
         return chosen
     for pattern, chip in _PATTERNS:
         if pattern.search(kind):
             return chip
     raise DeviceError(
-        f"the chip of Vulkan device {kind!r} is not known; name the one whose programs it runs by "
-        f"JAXC_VULKAN_CHIP (config jaxc_vulkan_chip): one of {', '.join(VULKAN_CHIPS)}"
+        f"the chip of Vulkan device {kind!r} is not known; name the one whose programs it runs in "
+        f"the environment variable JAXC_VULKAN_CHIP: one of {', '.join(VULKAN_CHIPS)}"
     )
 
 

@@ -5,7 +5,7 @@ ours the errors and CUDA's contexts.
 
 `local-sync` runs a program on the calling thread and is the default: a call costs about 2 us
 against 8 to 14 us of `local-task`, whose thread pool only pays for programs that have several
-workgroups. An artifact says which of the two it wants.
+workgroups: artifacts name `local-sync`, and `load(path, "local-task")` asks for the other.
 """
 
 from __future__ import annotations

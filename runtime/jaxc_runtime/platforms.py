@@ -87,7 +87,7 @@ class IreeDevice:
         """What programs for it are compiled for.
 
         Args:
-            chip: the user's choice, for a Vulkan device that the table of chips does not know.
+            chip: the user's choice for a Vulkan device; it goes before the table of chips.
 
         Raises:
             DeviceError: a Vulkan device of an unknown chip, or a CUDA device that is too old.

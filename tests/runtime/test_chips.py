@@ -64,6 +64,7 @@ def test_unknown_vulkan_devices():
     with pytest.raises(DeviceError, match=r"'Voodoo 2' is not known; .*JAXC_VULKAN_CHIP.*rdna3"):
         chips.vulkan_chip("Voodoo 2")
     assert chips.vulkan_chip("Voodoo 2", "turing") == "turing"
-    with pytest.raises(DeviceError, match="jaxc_vulkan_chip='voodoo' is none of llvmpipe"):
+    assert chips.vulkan_chip("NVIDIA L4", "turing") == "turing"
+    with pytest.raises(DeviceError, match="the chosen Vulkan chip 'voodoo' is none of llvmpipe"):
         chips.vulkan_chip("Voodoo 2", "voodoo")
     assert set(chips.VULKAN_CHIPS) == set(targets.chips("vulkan"))
