@@ -222,6 +222,26 @@ def test_not_a_plugin(tmp_path, monkeypatch):
         pjrt.devices("x")
 
 
+def test_a_plugin_that_does_not_open_leaves_the_environment_as_it_was(tmp_path, monkeypatch):
+    monkeypatch.setenv(plugins.VARIABLE, f"tpu:{tmp_path / 'libtpu.so'}")
+    monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)
+    before = dict(os.environ)
+    with pytest.raises(DeviceError, match="is not a PJRT plugin"):
+        pjrt.devices("tpu")
+    assert dict(os.environ) == before
+
+
+def test_what_a_plugin_reads_is_set_while_it_opens(monkeypatch):
+    monkeypatch.setattr(plugins, "glob", lambda _: [])
+    monkeypatch.setattr(os, "environ", {"TPU_WORKER_ID": "7"})
+    with pytest.raises(DeviceError), plugins.prepared("tpu"):
+        assert os.environ == plugins.WITHOUT_TPU | {
+            "TF_CPP_MIN_LOG_LEVEL": "3", "TPU_WORKER_ID": "7"
+        }  # fmt: skip
+        raise DeviceError
+    assert os.environ == {"TPU_WORKER_ID": "7"}
+
+
 def test_package_that_is_not_installed():
     if plugins._library(plugins.PACKAGES["tpu"]):
         pytest.skip("libtpu is installed")

@@ -119,11 +119,11 @@ class Client:
 
     def __init__(self, plugin: plugins.Plugin, options: Mapping[str, int]):
         self.name = plugin.name
-        self.api = load_api(plugin)
         self.options = dict(options)
         listed = [_named_value(key, value) for key, value in options.items()]
         array = (STRUCTS["NamedValue"] * len(listed))(*[value for value, _ in listed])
-        with raising(DeviceError, f"no {plugin.name} device"):
+        with plugins.prepared(plugin.name), raising(DeviceError, f"no {plugin.name} device"):
+            self.api = load_api(plugin)
             self.pointer: int = self.api.call(
                 "Client_Create", options=ctypes.addressof(array), num_options=len(listed)
             ).client
@@ -188,7 +188,6 @@ def load_api(plugin: plugins.Plugin) -> Api:
                 "children by 'spawn'"
             )
         if path not in _apis:
-            plugins.prepare(plugin.name)
             _apis[path] = Api(path)
         return _apis[path]
 
