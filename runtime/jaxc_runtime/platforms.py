@@ -106,6 +106,7 @@ class IreeDevice:
 
         Raises:
             TypeError: the dtype has no counterpart on the device.
+            ExecutionError: no memory left on the device.
         """
         return buffer.to_device(array, self.hal)
 
