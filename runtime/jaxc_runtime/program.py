@@ -37,8 +37,13 @@ class DeviceArray:
         self.dtype = spec.numpy_dtype
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        """A copy of the elements."""
-        del copy
+        """A copy of the elements: its own memory may be overwritten.
+
+        Raises:
+            ValueError: `copy` is False, or it was donated.
+        """
+        if copy is False:
+            raise ValueError("the elements of a DeviceArray cannot be had without a copy")
         held = self._device.to_numpy(self.view(), self.shape, self.dtype)
         return np.array(held, dtype=dtype)
 
@@ -116,8 +121,12 @@ class Function:
             leaves: as many as `signature.inputs`.
 
         Raises:
+            TypeError: another number of them.
             TypeError, ValueError, OverflowError, ExecutionError: as a call.
         """
+        if len(leaves) != len(self.signature.inputs):
+            wanted = len(self.signature.inputs)
+            raise TypeError(f"{self.signature.name}: expected {wanted} leaves, got {len(leaves)}")
         return self._run_to_numpy([(f"input {n}", leaf) for n, leaf in enumerate(leaves)])
 
     def _run_to_numpy(self, leaves: list[tuple[str, Any]]) -> list[np.ndarray]:
@@ -157,13 +166,12 @@ class Function:
         ]
         held = [value for value in prepared if isinstance(value, DeviceArray)]
         self._check_donated(prepared, held)
-        if self._borrowed:
-            for value in held:
-                value.lend()
         views = []
         for number, value in enumerate(prepared):
             owned = number in self._donated
             if isinstance(value, DeviceArray):
+                if self._borrowed and not owned:  # what is donated is no array afterwards
+                    value.lend()
                 views.append(value.donate() if owned else value.view())
                 continue
             if (owned or not share) and value.nbytes >= buffer.SHARE_FROM_BYTES:
