@@ -16,14 +16,14 @@ import numpy as np
 from iree.runtime import _binding
 
 from jaxc_runtime import buffer, device
-from jaxc_runtime.artifact import Archive
+from jaxc_runtime.artifact import Archive, check_file_name
 from jaxc_runtime.errors import ArtifactError, readable
 
 SCOPE = "model"
 
 
 class Weights:
-    """An archive in memory. Programs of one process that use it share it."""
+    """An archive in memory."""
 
     def __init__(self, index: rt.ParameterIndex, scope: str, data: np.ndarray):
         self._index = index
@@ -45,8 +45,11 @@ def write(path: str | os.PathLike, arrays: Mapping[str, np.ndarray]) -> Archive:
         The record of it for the program's metadata.
 
     Raises:
+        ArtifactError: metadata cannot name such a file.
         OSError: the path cannot be written.
     """
+    file = os.path.basename(os.fspath(path))
+    check_file_name(file)
     with open(path, "wb"):  # for the OSError that says what is wrong with the path
         pass
     index = rt.ParameterIndex()
@@ -54,8 +57,7 @@ def write(path: str | os.PathLike, arrays: Mapping[str, np.ndarray]) -> Archive:
         index.add_buffer(name, np.ascontiguousarray(array).reshape(-1).view(np.uint8))
     index.create_archive_file(os.fspath(path))
     data = np.fromfile(path, np.uint8)
-    name = os.path.basename(os.fspath(path))
-    return Archive(name, SCOPE, data.nbytes, hashlib.sha256(data.data).hexdigest())
+    return Archive(file, SCOPE, data.nbytes, hashlib.sha256(data.data).hexdigest())
 
 
 def read(directory: str, record: Archive) -> Weights:

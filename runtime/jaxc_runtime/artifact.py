@@ -210,6 +210,9 @@ def pack(programs: Sequence[bytes], metadata: Metadata) -> bytes:
     Args:
         programs: a plain `.vmfb` for each of `metadata.programs`.
         metadata: what they are; their places are filled in here.
+
+    Raises:
+        ArtifactError: `unpack` would refuse the metadata.
     """
     metadata = placed(programs, metadata)
     parts: list[bytes] = []
@@ -218,6 +221,7 @@ def pack(programs: Sequence[bytes], metadata: Metadata) -> bytes:
         parts += [bytes(entry.offset - end), data]
         end = entry.offset + entry.length
     text = metadata.to_json().encode()
+    Metadata.from_json(text)
     digest = hashlib.sha256()
     for part in (*parts, text):
         digest.update(part)
@@ -275,10 +279,19 @@ def _check(metadata: Metadata) -> None:
             right = _all_below(len(one.outputs), report.borrowed)
             right = right and _all_below(len(one.inputs), report.reused or ())
             _require(right, f"{entry.target}: a report of arrays that are not there")
-    archive = metadata.weights
-    if archive is not None:
-        bare = archive.file not in ("", ".", "..") and not set(archive.file) & set("/\\:\0")
-        _require(bare, f"{archive.file!r} is not the name of a file beside this one")
+    if metadata.weights is not None:
+        check_file_name(metadata.weights.file)
+
+
+def check_file_name(name: str) -> None:
+    """Make sure that a name is that of a file in the same directory, on every system.
+
+    Raises:
+        ArtifactError: it is not.
+    """
+    bare = name not in ("", ".", "..") and name.isprintable() and not set(name) & set("/\\:")
+    if not bare:
+        raise ArtifactError(f"{name!r} cannot be the file of the weights: it must be a plain name")
 
 
 def _check_signature(one: Signature) -> None:

@@ -18,6 +18,7 @@ import numpy as np
 from iree.runtime import BufferUsage, HalBufferView, HalElementType, HalFence, MemoryType
 
 from jaxc_runtime.device import Device, get
+from jaxc_runtime.errors import ExecutionError, readable
 
 ALIGNMENT = 64
 # Below this a native allocate-and-copy (0.6 us) beats trying to share memory that NumPy, which
@@ -131,6 +132,7 @@ def to_device(array: np.ndarray, device: Device | None = None) -> HalBufferView:
 
     Raises:
         TypeError: the dtype has no counterpart on the device.
+        ExecutionError: no memory left on the device.
     """
     device = device or get()
     dtype = array.dtype
@@ -162,6 +164,9 @@ def to_numpy(
     On the host this copies nothing and the array keeps the memory alive; from another device it
     is one transfer. The dtype is the caller's because the device does not tell `uint32` from
     `int32`.
+
+    Raises:
+        ExecutionError: the transfer fails.
     """
     if device is not None and not device.is_host:
         return _staged(buffer, shape, dtype, device)
@@ -178,12 +183,15 @@ def _staged(
     if not size:
         return np.empty(shape, dtype)
     device.attach()
-    target = device.hal.allocator.allocate_buffer(_HOST_MEMORY, _STAGING_USAGE, size)
-    semaphore = device.hal.create_semaphore(0)
-    arrived = HalFence.create_at(semaphore, 1)
-    device.hal.queue_copy(source, target, HalFence.create_at(semaphore, 0), arrived)
-    arrived.wait()
-    mapping: Any = target.map()
+    try:
+        target = device.hal.allocator.allocate_buffer(_HOST_MEMORY, _STAGING_USAGE, size)
+        semaphore = device.hal.create_semaphore(0)
+        arrived = HalFence.create_at(semaphore, 1)
+        device.hal.queue_copy(source, target, HalFence.create_at(semaphore, 0), arrived)
+        arrived.wait()
+        mapping: Any = target.map()
+    except RuntimeError as error:
+        raise ExecutionError(readable(error)) from error
     # Mapped memory may be uncached, and is scarce: it is read once.
     return np.array(np.ndarray(shape, dtype, mapping))
 
@@ -199,7 +207,10 @@ def _copied(
     array: np.ndarray, device: Device, kind: HalElementType, memory: int, usage: int
 ) -> HalBufferView:
     make: Any = device.hal.allocator.allocate_buffer_copy  # a view, as an element type is given
-    return make(memory, usage, device.hal, array, kind)
+    try:
+        return make(memory, usage, device.hal, array, kind)
+    except RuntimeError as error:
+        raise ExecutionError(readable(error)) from error
 
 
 def _share(array: np.ndarray, device: Device, kind: HalElementType) -> HalBufferView | None:

@@ -11,16 +11,24 @@ import re
 
 from jaxc_runtime.errors import DeviceError
 
+# NVIDIA's models of a letter and a number: other vendors have those names too.
+_NVIDIA = r"\b(?:NVIDIA|Tesla|GRID|Quadro|GeForce)\b.*\b"
+
 # The first pattern found in the device's name names the chip. Chips of a later generation than the
 # compiler knows stand beside the last one before them that has the same subgroup size.
 _VULKAN = [
     (r"llvmpipe", "llvmpipe"),
     (r"Adreno", "adreno"),
     (r"Mali-G(31\d|51\d|61[05]|71[05]|62\d|72\d)|Immortalis", "valhall4"),
-    (r"RTX \d000 Ada|\bL(4|40S?|20)\b|RTX 40\d\d|\bAD10\d", "ada"),
-    (r"RTX 50\d\d|Blackwell|\b(G?H|B)[12]00\b|\bGH100\b|\bG[BH]20\d", "ada"),
-    (r"RTX 30\d\d|RTX A\d+|\bA(2|10G?|16|30|40|100|800)\b|\bGA10\d", "ampere"),
-    (r"RTX 20\d\d|GTX 16\d\d|\bT4G?\b|Quadro RTX|TITAN RTX|\bT[12456]00\d?\b|\bTU1\d\d", "turing"),
+    (r"Quadro RTX \d000\b", "turing"),  # before the GeForces of those numbers
+    (r"RTX \d000 Ada|RTX 40\d\d|\bAD10\d", "ada"),
+    (rf"{_NVIDIA}L(4|40S?|20)\b", "ada"),
+    (r"RTX 50\d\d|Blackwell|\bGH100\b|\bG[BH]20\d", "ada"),
+    (rf"{_NVIDIA}(G?H|B)[12]00\b", "ada"),
+    (r"RTX 30\d\d|RTX A\d+|\bGA10\d", "ampere"),
+    (rf"{_NVIDIA}A(2|10G?|16|30|40|100|800)\b", "ampere"),
+    (r"RTX 20\d\d|GTX 16\d\d|TITAN RTX|\bTU1\d\d", "turing"),
+    (rf"{_NVIDIA}T(4G?|[12456]00\d?)\b", "turing"),
     (r"RX 90\d\d|NAVI4\d|GFX120\d", "rdna4"),
     (r"RX 7\d\d\d|NAVI3\d|Radeon (7[468]0|8[4689]0)M|PRO W7\d|GFX11\d\d", "rdna3"),
     (r"RX 6\d\d\d|NAVI2\d|Radeon 6[168]0M|PRO W6\d|VANGOGH|GFX103\d", "rdna2"),
@@ -38,7 +46,8 @@ def vulkan_chip(kind: str, chosen: str | None = None) -> str:
 
     Args:
         kind: the device's name, as its driver gives it.
-        chosen: the user's choice (`JAXC_VULKAN_CHIP`), which goes before the table.
+        chosen: the user's choice, which goes before the table: `JAXC_VULKAN_CHIP`, or where
+            functions are compiled the frontend's config `jaxc_vulkan_chip`.
 
     Raises:
         DeviceError: the table has no such device, or no such chip as the one chosen.
@@ -48,14 +57,15 @@ def vulkan_chip(kind: str, chosen: str | None = None) -> str:
     """
     if chosen:
         if chosen not in VULKAN_CHIPS:
-            raise DeviceError(f"jaxc_vulkan_chip={chosen!r} is none of {', '.join(VULKAN_CHIPS)}")
+            known = ", ".join(VULKAN_CHIPS)
+            raise DeviceError(f"the chosen Vulkan chip {chosen!r} is none of {known}")
         return chosen
     for pattern, chip in _PATTERNS:
         if pattern.search(kind):
             return chip
     raise DeviceError(
-        f"the chip of Vulkan device {kind!r} is not known; name the one whose programs it runs by "
-        f"JAXC_VULKAN_CHIP (config jaxc_vulkan_chip): one of {', '.join(VULKAN_CHIPS)}"
+        f"the chip of Vulkan device {kind!r} is not known; name the one whose programs it runs in "
+        f"the environment variable JAXC_VULKAN_CHIP: one of {', '.join(VULKAN_CHIPS)}"
     )
 
 

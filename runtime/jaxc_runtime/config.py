@@ -1,7 +1,7 @@
 """What the environment may change in the runtime.
 
-Environment variables are read here and nowhere else; everything else is handed what was read.
-Imports nothing of ours.
+jaxc's own environment variables are read here and nowhere else (those of XLA's plugins in
+`pjrt.plugins`); everything else is handed what was read. Imports nothing of ours.
 """
 
 from __future__ import annotations
@@ -49,5 +49,5 @@ def _user_cache_dir() -> str:
 
 
 def chosen_vulkan_chip(environ: Mapping[str, str] | None = None) -> str:
-    """`JAXC_VULKAN_CHIP`: the chip of a Vulkan device that no table knows; "" if not set."""
+    """`JAXC_VULKAN_CHIP`: every Vulkan device's chip, whatever the table says; or ""."""
     return (os.environ if environ is None else environ).get("JAXC_VULKAN_CHIP", "")

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ctypes
 import sys
-import threading
 from collections.abc import Callable
 
 from jaxc_runtime.errors import DeviceError
@@ -29,14 +28,10 @@ def attacher() -> Callable[[], None]:
     context = ctypes.c_void_p()
     if driver.cuCtxGetCurrent(ctypes.byref(context)) or not context:
         raise DeviceError("the CUDA driver gives no context of the opened device")
-    threads = threading.local()
 
     def attach() -> None:
-        if getattr(threads, "attached", False):
-            return
+        # Always: other devices, and other libraries, make their contexts current too.
         if status := driver.cuCtxSetCurrent(context):
             raise DeviceError(f"the CUDA driver refuses the context to a thread (error {status})")
-        threads.attached = True
 
-    threads.attached = True
     return attach

@@ -5,11 +5,12 @@ ours the errors and CUDA's contexts.
 
 `local-sync` runs a program on the calling thread and is the default: a call costs about 2 us
 against 8 to 14 us of `local-task`, whose thread pool only pays for programs that have several
-workgroups. An artifact says which of the two it wants.
+workgroups: artifacts name `local-sync`, and `load(path, "local-task")` asks for the other.
 """
 
 from __future__ import annotations
 
+import ctypes
 import os
 import threading
 from collections.abc import Callable, Iterable
@@ -28,7 +29,6 @@ HOST_DRIVERS = frozenset({DEFAULT_DRIVER, PARALLEL_DRIVER})
 _lock = threading.RLock()
 _devices: dict[str, Device] = {}
 _instance: rt.VmInstance | None = None
-_abandoned: list[Device | None] = []
 
 
 class Device:
@@ -46,8 +46,8 @@ class Device:
 
     def __init__(self, driver: str):
         self.driver = driver
-        self.is_host = driver in HOST_DRIVERS
         name, _, selector = driver.partition("://")
+        self.is_host = name in HOST_DRIVERS
         try:
             hal_driver = _open_driver(name)
             if selector:
@@ -65,6 +65,9 @@ class Device:
         self.attach = _nothing_to_attach
         if name == "cuda":
             self.attach = cuda_context.attacher()
+        if name == PARALLEL_DRIVER:
+            self.attach = _process_checker()
+        if self.attach is not _nothing_to_attach:
             self.pack = _attached(self.pack, self.attach)
 
     def __repr__(self) -> str:
@@ -72,7 +75,21 @@ class Device:
 
 
 def _nothing_to_attach() -> None:
-    """Other drivers' devices belong to no thread."""
+    """Other drivers' devices belong to no thread or process."""
+
+
+def _process_checker() -> Callable[[], None]:
+    """Raises in a forked child, where a call would wait for threads that do not exist."""
+    opened_by = os.getpid()
+
+    def check() -> None:
+        if os.getpid() != opened_by:
+            raise DeviceError(
+                f"the threads of {PARALLEL_DRIVER} are in the process that this one was forked "
+                "from: load the program again"
+            )
+
+    return check
 
 
 def _attached(pack: Any, attach: Callable[[], None]) -> Any:
@@ -117,8 +134,9 @@ def query(drivers: Iterable[str] | None = None) -> list[dict[str, Any]]:
     """Describe every device of the drivers (default: all). Opens no device.
 
     Returns:
-        For each device `driver`, `name`, `uri` and `details` (the driver's own text about it); for
-        a driver that does not start `driver`, `name`, `uri` and `error`.
+        For each device `driver`, `name`, `uri` (what `get` opens it by) and `details` (the
+        driver's own text about it); for a driver that does not start `driver`, `name`, `uri` and
+        `error`.
     """
     found = []
     for name in rt.query_available_drivers() if drivers is None else drivers:
@@ -129,10 +147,10 @@ def query(drivers: Iterable[str] | None = None) -> list[dict[str, Any]]:
             found.append({"driver": name, "name": "", "uri": name, "error": readable(error)})
             continue
         for index, info in enumerate(infos):
-            path = info.get("path") or str(index)
+            path = info.get("path") or (str(index) if index else "")
             found.append({
-                "driver": name, "name": info.get("name", ""), "uri": f"{name}://{path}",
-                "details": _details(driver, info),
+                "driver": name, "name": info.get("name", ""),
+                "uri": f"{name}://{path}" if path else name, "details": _details(driver, info),
             })  # fmt: skip
     return found
 
@@ -152,11 +170,13 @@ def _details(driver: Any, info: dict[str, Any]) -> str:
 def _forget_thread_pools() -> None:
     """A forked child has the memory of `local-task` but not its threads: let it open a new one.
 
-    The old one is kept, unused: destroying it would wait for threads that do not exist.
+    The old one is kept for good, unused: destroying it, be it when the child ends, would wait for
+    threads that do not exist.
     """
     global _lock
     _lock = threading.RLock()
-    _abandoned.append(_devices.pop(PARALLEL_DRIVER, None))
+    for address in [a for a in _devices if a.partition("://")[0] == PARALLEL_DRIVER]:
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(_devices.pop(address).hal))
 
 
 os.register_at_fork(after_in_child=_forget_thread_pools)

@@ -17,8 +17,12 @@ class DeviceError(RuntimeError):
     """A device driver is not there or does not start."""
 
 
-def readable(error: Exception) -> str:
-    """Status and message, without the runtime's source positions and native call stack."""
+def readable(error: Exception | str) -> str:
+    """Status and message, without the runtime's source positions and native call stack.
+
+    >>> readable("c/vm/module.c:333: NOT_FOUND; no function; while loading")
+    'NOT_FOUND: no function'
+    """
     text = str(error).strip()
     match = _STATUS.search(text)
     if match is None:

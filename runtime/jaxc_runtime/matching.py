@@ -1,7 +1,8 @@
 """Whether a program runs on a device, and if not, why: the question before it is loaded.
 
 A CPU program that uses instructions the machine lacks would end the process, and a Vulkan program
-for another chip may give wrong values, so neither is left to chance. Imports the devices.
+for another chip may give wrong values. The chip and the CPU's architecture are always compared; the
+CPU's instructions where the system lists them (`/proc/cpuinfo` of Linux). Imports the devices.
 """
 
 from __future__ import annotations

@@ -8,7 +8,9 @@ of IREE's is opened when something is first put on it.
 from __future__ import annotations
 
 import functools
+import os
 import re
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -51,6 +53,10 @@ class Device(Protocol):
         """Whether a buffer is an array of this shape and dtype."""
         ...
 
+    def wait(self, held: Any, /) -> None:
+        """Wait until a buffer is computed; ExecutionError if what should have made it failed."""
+        ...
+
     def load(self, program: bytes, function: str = "main") -> Run:
         """A compiled program as a function of buffers."""
         ...
@@ -81,7 +87,7 @@ class IreeDevice:
         """What programs for it are compiled for.
 
         Args:
-            chip: the user's choice, for a Vulkan device that the table of chips does not know.
+            chip: the user's choice for a Vulkan device; it goes before the table of chips.
 
         Raises:
             DeviceError: a Vulkan device of an unknown chip, or a CUDA device that is too old.
@@ -100,6 +106,7 @@ class IreeDevice:
 
         Raises:
             TypeError: the dtype has no counterpart on the device.
+            ExecutionError: no memory left on the device.
         """
         return buffer.to_device(array, self.hal)
 
@@ -110,6 +117,9 @@ class IreeDevice:
     def holds(self, held: Any, shape: tuple[int, ...], dtype: np.dtype) -> bool:
         """Whether a buffer is an array of this shape and dtype; integers may have any sign."""
         return buffer.holds(held, shape, dtype)
+
+    def wait(self, held: Any) -> None:
+        """Nothing to wait for: a call returns when its results are computed, on every driver."""
 
     def load(self, program: bytes, function: str = "main") -> Run:
         """A compiled program as a function of buffers.
@@ -146,12 +156,7 @@ _OPENERS: dict[str, Callable[[], Sequence[Device]]] = {
     ]
 }
 _found: dict[str, tuple[Device, ...]] = {}
-
-
-def register(platform: str, opener: Callable[[], Sequence[Device]]) -> None:
-    """Add a platform: `opener()` lists its devices, or raises DeviceError saying why it cannot."""
-    _OPENERS[platform] = opener
-    _found.pop(platform, None)
+_lock = threading.RLock()
 
 
 def names() -> tuple[str, ...]:
@@ -186,13 +191,27 @@ def devices(platform: str) -> tuple[Device, ...]:
     >>> [d.platform for d in devices("cpu")]
     ['cpu']
     """
-    if platform not in _found:
-        opener = _OPENERS.get(platform)
-        listed = tuple(opener() if opener else _open_plugin(platform))
-        if not listed:
-            raise DeviceError(f"the driver of platform {platform!r} finds no device")
-        _found[platform] = listed
-    return _found[platform]
+    found = _found.get(platform)
+    if found is not None:
+        return found
+    with _lock:
+        if platform not in _found:
+            opener = _OPENERS.get(platform)
+            listed = tuple(opener() if opener else _open_plugin(platform))
+            if not listed:
+                raise DeviceError(f"the driver of platform {platform!r} finds no device")
+            _found[platform] = listed
+        return _found[platform]
+
+
+def _forget_devices() -> None:
+    """A forked child looks for itself: what its parent opened may not work there."""
+    global _lock
+    _lock = threading.RLock()
+    _found.clear()
+
+
+os.register_at_fork(after_in_child=_forget_devices)
 
 
 def hal_device(address: str) -> IreeDevice:

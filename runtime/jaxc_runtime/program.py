@@ -1,7 +1,7 @@
 """Shipped programs as functions of NumPy arrays: `load` and what it returns.
 
-Owns which of a file's programs is taken, how arguments are converted, and who owns which memory. It
-needs no compiler and no frontend. Imports the file format, the devices, buffers and executables.
+Owns which of a file's programs is taken, and who owns which memory. It needs no compiler and no
+frontend. Imports the file format, the conversion of arguments, devices, buffers and executables.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from iree.runtime.version import VERSION as IREE_VERSION
 
 from jaxc_runtime import archive, artifact, buffer, executable, matching, platforms, structure
 from jaxc_runtime.artifact import ArraySpec, Artifact, CompiledProgram, Metadata, Signature
+from jaxc_runtime.conversion import as_array
 from jaxc_runtime.errors import ArtifactError, DeviceError, ExecutionError
 
 
@@ -36,8 +37,13 @@ class DeviceArray:
         self.dtype = spec.numpy_dtype
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        """A copy of the elements."""
-        del copy
+        """A copy of the elements: its own memory may be overwritten.
+
+        Raises:
+            ValueError: `copy` is False, or it was donated.
+        """
+        if copy is False:
+            raise ValueError("the elements of a DeviceArray cannot be had without a copy")
         held = self._device.to_numpy(self.view(), self.shape, self.dtype)
         return np.array(held, dtype=dtype)
 
@@ -102,6 +108,7 @@ class Function:
         Raises:
             TypeError: arguments nested otherwise, or of a dtype that does not convert safely.
             ValueError: an array of another shape, or one that was donated.
+            OverflowError: an integer that the wanted dtype does not hold.
             ExecutionError: the program failed.
         """
         arrays = self._run_to_numpy(self._leaves(arguments))
@@ -114,8 +121,12 @@ class Function:
             leaves: as many as `signature.inputs`.
 
         Raises:
-            TypeError, ValueError, ExecutionError: as a call.
+            TypeError: another number of them.
+            TypeError, ValueError, OverflowError, ExecutionError: as a call.
         """
+        if len(leaves) != len(self.signature.inputs):
+            wanted = len(self.signature.inputs)
+            raise TypeError(f"{self.signature.name}: expected {wanted} leaves, got {len(leaves)}")
         return self._run_to_numpy([(f"input {n}", leaf) for n, leaf in enumerate(leaves)])
 
     def _run_to_numpy(self, leaves: list[tuple[str, Any]]) -> list[np.ndarray]:
@@ -155,13 +166,12 @@ class Function:
         ]
         held = [value for value in prepared if isinstance(value, DeviceArray)]
         self._check_donated(prepared, held)
-        if self._borrowed:
-            for value in held:
-                value.lend()
         views = []
         for number, value in enumerate(prepared):
             owned = number in self._donated
             if isinstance(value, DeviceArray):
+                if self._borrowed and not owned:  # what is donated is no array afterwards
+                    value.lend()
                 views.append(value.donate() if owned else value.view())
                 continue
             if (owned or not share) and value.nbytes >= buffer.SHARE_FROM_BYTES:
@@ -340,31 +350,6 @@ _COMPILER = "iree-base-compiler"
 
 def _release(version: str) -> list[str]:
     return version.split(".")[:2]
-
-
-def as_array(value: Any, spec: ArraySpec, path: str) -> np.ndarray:
-    """Convert one leaf of the arguments to what the program wants.
-
-    Args:
-        value: an array, a number or a nested list.
-        spec: the wanted shape and dtype.
-        path: what the messages call it.
-
-    Raises:
-        TypeError: its dtype does not convert within its kind (float64 to float32 does).
-        ValueError: another shape.
-    """
-    dtype = spec.numpy_dtype
-    array = np.asarray(value)
-    if array.dtype != dtype:
-        is_number = isinstance(value, bool | int | float | complex)
-        narrows = np.can_cast(array.dtype, dtype, "same_kind")  # float64 data for a float32 program
-        if not narrows and not (is_number and np.can_cast(value.__class__, dtype, "same_kind")):
-            raise TypeError(f"{path}: expected {spec}, got dtype {array.dtype}")
-        array = array.astype(dtype)
-    if array.shape != spec.shape:
-        raise ValueError(f"{path}: expected {spec}, got shape {array.shape}")
-    return array
 
 
 def _resident(value: DeviceArray, spec: ArraySpec, path: str, on: platforms.Device) -> Any:

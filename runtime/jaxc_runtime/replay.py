@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from jaxc_runtime.device import HOST_DRIVERS
+from jaxc_runtime.errors import readable
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ _PROFILERS = dict.fromkeys(HOST_DRIVERS, _HOST) | {
 }
 _SECONDS = 0.4  # of running, about; a slow program runs a few times all the same
 _FEWEST, _MOST = 3, 40
+_PATIENCE = 300  # seconds
 
 
 class ReplayError(RuntimeError):
@@ -66,7 +68,7 @@ def time_dispatches(
         call_seconds: about what one call takes: decides how often it runs.
 
     Raises:
-        ReplayError: another device, a program that does not run alone, no tool.
+        ReplayError: another device, a program that does not run alone or does not end, no tool.
     """
     profiler = _PROFILERS.get(driver.partition("://")[0])
     if profiler is None:
@@ -147,8 +149,11 @@ def _tool(name: str) -> str:
 
 
 def _run(command: list[str]) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE)
+    except subprocess.TimeoutExpired:
+        raise ReplayError(f"it does not run alone: no end after {_PATIENCE} seconds") from None
     if done.returncode != 0:
-        lines = done.stderr.strip().splitlines() or ["no message"]
-        raise ReplayError(f"it does not run alone: {lines[0][:200]}")
+        problem = readable(done.stderr.strip() or "no message")
+        raise ReplayError(f"it does not run alone: {problem[:200]}")
     return done.stdout

@@ -24,24 +24,44 @@ def encode(nested: Any) -> Any:
     """Describe a nested container whose leaves are already numbered.
 
     Raises:
-        TypeError: a container that JSON and NumPy alone cannot rebuild.
+        TypeError: a container that JSON and NumPy alone cannot rebuild, or nested too deep.
 
     >>> encode((0, {"w": 1}))
     {'tuple': [0, {'dict': [['w', 1]]}]}
     """
+    return _encode(nested, 0)
+
+
+def _encode(nested: Any, depth: int) -> Any:
+    if depth > _DEEPEST:
+        raise TypeError(_REFUSED.format(f"what is nested more than {_DEEPEST} deep"))
     if nested is None or (isinstance(nested, int) and not isinstance(nested, bool)):
         return nested
+    name = type(nested).__name__
     if isinstance(nested, tuple) and hasattr(nested, "_fields"):
         fields = list(getattr(nested, "_fields"))  # noqa: B009  a tuple, to the type checker
-        return {"namedtuple": [type(nested).__name__, fields, [encode(child) for child in nested]]}
+        if not _is_namedtuple(name, fields):
+            raise TypeError(_REFUSED.format(f"a {name} with the fields {fields}"))
+        return {"namedtuple": [name, fields, [_encode(child, depth + 1) for child in nested]]}
     if isinstance(nested, tuple | list) and type(nested) in (tuple, list):
-        return {type(nested).__name__: [encode(child) for child in nested]}
+        return {name: [_encode(child, depth + 1) for child in nested]}
     if isinstance(nested, dict) and all(type(key) in (str, int) for key in nested):
-        return {"dict": [[key, encode(child)] for key, child in nested.items()]}
-    raise TypeError(
-        f"a deployed program cannot take or return a {type(nested).__name__}: "
-        "use tuples, lists, named tuples, None, and dicts with str or int keys"
+        return {"dict": [[key, _encode(child, depth + 1)] for key, child in nested.items()]}
+    raise TypeError(_REFUSED.format(f"a {name}"))
+
+
+_REFUSED = (
+    "a deployed program cannot take or return {}: "
+    "use tuples, lists, named tuples, None, and dicts with str or int keys"
+)
+
+
+def _is_namedtuple(name: Any, fields: list[Any]) -> bool:
+    """Whether `collections.namedtuple` takes a name and fields as they are."""
+    words = all(
+        type(n) is str and n.isidentifier() and not keyword.iskeyword(n) for n in (name, *fields)
     )
+    return words and len(set(fields)) == len(fields) and not any(n[0] == "_" for n in fields)
 
 
 def check(structure: Any, leaves: int, path: str) -> None:
@@ -94,9 +114,7 @@ def _checked_children(structure: Any, path: str) -> list[Any]:
     name, fields, children = content if len(content) == 3 else (None, None, None)
     if type(fields) is not list or type(children) is not list or len(fields) != len(children):
         raise ArtifactError(f"{path}: expected name, fields and children of a namedtuple")
-    names = [name, *fields]
-    valid = all(type(n) is str and n.isidentifier() and not keyword.iskeyword(n) for n in names)
-    if not valid or len(set(fields)) != len(fields) or any(n.startswith("_") for n in fields):
+    if not _is_namedtuple(name, fields):
         raise ArtifactError(f"{path}: these cannot be the fields of a namedtuple")
     return children
 

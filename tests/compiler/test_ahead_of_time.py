@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import json
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -9,7 +13,8 @@ import jaxc
 import jaxc.numpy as jnp
 from jaxc_compiler import ahead_of_time, driver, targets
 from jaxc_compiler.diagnostics import CompileError
-from jaxc_runtime.pjrt import plugins
+from jaxc_runtime import CompiledProgram, Metadata, Signature, artifact
+from jaxc_runtime.pjrt import compile_ahead, plugins, topology
 from jaxc_tools.testing import module_of
 
 pytestmark = pytest.mark.compiler
@@ -47,6 +52,23 @@ def test_every_generation(topology):
     assert len(compiled.vmfb) > 10_000
     assert compiled.about["topology"] == topology
     assert compiled.about["version"].startswith("TFRT TPU")
+    assert "\n" not in compiled.about["version"]
+
+
+def test_what_describes_a_program_is_kept_by_its_file(monkeypatch, tmp_path, capsys):
+    """libtpu's version text has two lines; stdin and libtpu stand for what they give."""
+    compiled = topology.Compiled(b"executable", [], "TFRT TPU v5 lite\nBuilt on Jun 1 2026")
+    monkeypatch.setattr(topology, "compile_ahead", lambda *_: compiled)
+    monkeypatch.setattr("os.environ", {})
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(b"program")))
+    monkeypatch.setattr("sys.argv", ["compile_ahead", "v5e:2x2", "-o", str(tmp_path / "out")])
+    assert compile_ahead.main() == 0
+    about = json.loads(capsys.readouterr().out)
+    entry = CompiledProgram("tpu:v5e:2x2", "tpu", about=about)
+    one = Signature("f", "main", (), (), {"tuple": []}, None)
+    packed = artifact.pack([(tmp_path / "out").read_bytes()], Metadata((one,), (entry,)))
+    found = artifact.unpack(packed).metadata.programs[0]
+    assert found.about["version"] == "TFRT TPU v5 lite Built on Jun 1 2026"
 
 
 @needs_libtpu

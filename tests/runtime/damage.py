@@ -3,8 +3,9 @@
     python damage.py good.vmfb KIND
 
 prints one line for each variant: its name and what came of it. `refused` is an ArtifactError of one
-line, `right` the right values, `named` an error of a call that names what is wrong, and anything
-else a failure. A variant that kills the process leaves the last line without a verdict.
+line, `right` the right values, `named` an error of a call, of one line, that begins with what is
+wrong (an argument, the function, or IREE's status), and anything else a failure. A variant that
+kills the process leaves the last line without a verdict.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import re
 import struct
 import sys
 from collections.abc import Iterator
@@ -159,7 +161,9 @@ def verdict(path: Path) -> str:
     try:
         result = program({"a": X, "b": [X]})  # the weights add 1
     except (TypeError, ValueError, jaxc_runtime.ExecutionError) as error:
-        return "named" if "\n" not in str(error) else f"several lines: {error}"
+        name = re.escape(next(iter(program.functions)))
+        named = re.fullmatch(rf"(argument[ \[]\d|{name}: |[A-Z_]+: ).*", str(error))
+        return "named" if named else f"not named: {error!r}"
     leaves = list(_leaves(result))
     wanted = [2 * X + 1, X * (X + 1)]
     same = len(leaves) == 2 and all(map(np.array_equal, leaves, wanted))

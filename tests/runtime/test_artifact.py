@@ -23,11 +23,15 @@ from jaxc_runtime import (
     ExecutionError,
     Metadata,
     Signature,
+    archive,
     artifact,
     executable,
     matching,
+    platforms,
     structure,
 )
+from jaxc_runtime.artifact import Archive, FunctionReport
+from jaxc_runtime.program import Function
 
 Point = namedtuple("Point", "x y")
 VERSIONS = {"iree-base-compiler": jaxc_runtime.program.IREE_VERSION}
@@ -97,6 +101,36 @@ def test_lists_numbers_and_wider_floats_convert(model_path):
 def test_wrong_arguments_name_the_leaf(model_path, argument, error, message):
     with pytest.raises(error, match=message):
         jaxc_runtime.load(model_path)(argument)
+
+
+def test_another_number_of_leaves(model_path):
+    with pytest.raises(TypeError, match=r"^sum_and_product: expected 2 leaves, got 1"):
+        jaxc_runtime.load(model_path).sum_and_product.flat([X])
+
+
+def test_device_arrays_are_copied_when_read(model_path):
+    total, _ = jaxc_runtime.load(model_path).on_device({"a": X, "b": [X]})
+    np.array(total, copy=True)[...] = 5
+    np.testing.assert_array_equal(np.asarray(total), X + X)
+    with pytest.raises(ValueError, match="cannot be had without a copy"):
+        np.array(total, copy=False)
+
+
+def test_a_donated_array_is_not_copied_for_another_results_sake():
+    """`f(s) = s, constant`, whose second result may be anybody's: the first is s's memory."""
+    on = platforms.at("cpu")
+    constant = on.to_device(np.ones(3, np.float32))
+    spec = ArraySpec((3,), "float32")
+    one = Signature("f", "main", (spec,), (spec, spec), {"tuple": [0]}, {"tuple": [0, 1]}, (0,))
+    report = FunctionReport(1, borrowed=(1,), reused=(0,))
+    function = Function(lambda views: [views[0], constant], on, one, report)
+    state, borrowed = function.on_device(X[:3])
+    memory = state.view()
+    for _ in range(3):
+        state, borrowed = function.on_device(state)
+    assert state.view() is memory
+    copied, _ = function.on_device(borrowed)
+    assert copied.view() is not constant
 
 
 def test_iree_takes_the_file_as_a_plain_program(model_path, tmp_path):
@@ -203,9 +237,41 @@ def test_structure_round_trip(nested):
     assert structure.unflatten(described, leaves) == nested
 
 
-def test_structure_refuses_what_a_file_cannot_rebuild():
-    with pytest.raises(TypeError, match="cannot take or return a set"):
-        structure.encode({1, 2})
+def _nested(depth: int) -> object:
+    nested: object = 0
+    for _ in range(depth):
+        nested = [nested]
+    return nested
+
+
+@pytest.mark.parametrize(
+    ("nested", "message"),
+    [
+        ({1, 2}, "a set: use tuples"),
+        (_nested(101), "what is nested more than 100 deep"),
+        (namedtuple("P", ["x", "x"], rename=True)(0, 1), r"a P with the fields \['x', '_1'\]"),
+    ],
+)
+def test_structure_refuses_what_a_file_cannot_rebuild(nested, message):
+    with pytest.raises(TypeError, match=f"cannot take or return {message}"):
+        structure.encode(nested)
+
+
+def test_a_structure_may_be_100_deep():
+    structure.check(structure.encode(_nested(100)), 1, "it")
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a:b.irpa", "a\\b.irpa", "a/b.irpa", "a\nb", "\0"])
+def test_packing_refuses_what_unpacking_would(name):
+    metadata = replace(metadata_of(HERE), weights=Archive(name, "model", 0, ""))
+    with pytest.raises(ArtifactError, match=r"cannot be the file|line of text"):
+        jaxc_runtime.pack([b"program"], metadata)
+
+
+def test_no_archive_is_written_that_metadata_cannot_name(tmp_path):
+    with pytest.raises(ArtifactError, match=r"'model:v1\.irpa' cannot be the file of the weights"):
+        archive.write(tmp_path / "model:v1.irpa", {})
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,7 @@ def good(sum_and_product_of_weights, double, tmp_path_factory) -> Path:
     kept = archive.write(path.with_suffix(".irpa"), ones)
     metadata = Metadata((one,), programs, versions, kept)
     path.write_bytes(jaxc_runtime.pack([sum_and_product_of_weights, double], metadata))
+    jaxc_runtime.load(path)
     return path
 
 

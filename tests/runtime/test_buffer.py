@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import gc
 import weakref
+from types import SimpleNamespace
+from typing import Any
 
 import ml_dtypes
 import numpy as np
 import pytest
 
-from jaxc_runtime import buffer, executable
+from jaxc_runtime import ExecutionError, buffer, device, executable
 
 LARGE = buffer.SHARE_FROM_BYTES  # elements of one byte or more: always above the sharing limit
 
@@ -140,3 +142,22 @@ def test_foreign_dtypes_are_refused(array):
 def test_byte_order_other_than_the_machines_is_refused():
     with pytest.raises(TypeError, match="cannot be passed"):
         buffer.to_device(np.zeros(3, ">f4"))
+
+
+@pytest.mark.parametrize("is_host", [True, False])
+def test_no_memory(is_host):
+    """An allocator stands for one of a device that is full."""
+
+    def refuse(*_):
+        raise RuntimeError("c/runtime/allocator.c:99: RESOURCE_EXHAUSTED; no memory; while x")
+
+    allocator = SimpleNamespace(allocate_buffer=refuse, allocate_buffer_copy=refuse)
+    full: Any = SimpleNamespace(
+        hal=SimpleNamespace(allocator=allocator), is_host=is_host, attach=lambda: None
+    )
+    with pytest.raises(ExecutionError, match=r"^RESOURCE_EXHAUSTED: no memory$"):
+        buffer.to_device(np.ones(3), full)
+    if not is_host:
+        made = buffer.to_device(np.ones(3), device.get())
+        with pytest.raises(ExecutionError, match=r"^RESOURCE_EXHAUSTED: no memory$"):
+            buffer.to_numpy(made, (3,), np.dtype(np.float64), full)

@@ -22,10 +22,8 @@ import jaxc.numpy as jnp
 import jaxc_runtime
 from jaxc.core.config import config
 from jaxc.core.placed import PlacedArray
-from jaxc_compiler import targets
 from jaxc_compiler.diagnostics import CompileError
-from jaxc_runtime import chips, platforms
-from jaxc_runtime.errors import ArtifactError, DeviceError
+from jaxc_runtime.errors import ArtifactError
 from jaxc_tools.compile import compile_function
 
 CPU = jax.devices("cpu")[0]
@@ -156,16 +154,6 @@ def test_absent_backends():
         jax.device_count("metal")
 
 
-def test_a_plugin_registers_its_platform(monkeypatch):
-    monkeypatch.setattr(platforms, "_OPENERS", dict(platforms._OPENERS))
-    monkeypatch.setattr(platforms, "_found", {})
-    platforms.register("abacus", lambda: platforms.devices("cpu"))
-    assert platforms.devices("abacus")[0].kind == "cpu"
-    platforms.register("abacus", lambda: ())
-    with pytest.raises(DeviceError, match="finds no device"):
-        platforms.devices("abacus")
-
-
 # ---- arrays ------------------------------------------------------------------------------------
 
 
@@ -205,6 +193,14 @@ def test_copies_and_interchange(ones, device):
     assert jax.device_get([ones, 1])[0].tolist() == [1, 1, 1]
     assert jax.block_until_ready(ones) is ones
     assert [row.device for row in ones] == [device] * 3
+
+
+def test_blocking_waits_for_the_buffer(device, ones, jitted, monkeypatch):
+    waited = []
+    monkeypatch.setattr(type(device.runtime), "wait", lambda _, held: waited.append(held))
+    total = jitted(ones, ones)
+    assert jax.block_until_ready([total, 1])[0] is total
+    assert waited == [total._held]
 
 
 def test_deleted_arrays(ones):
@@ -377,51 +373,7 @@ def test_default_device_of_the_process(device):
         jax.config.update("jax_default_device", "abacus")
 
 
-# ---- chips -------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "name, chip",
-    [
-        ("llvmpipe (LLVM 15.0.6, 256 bits)", "llvmpipe"),
-        ("NVIDIA GeForce RTX 3090", "ampere"),
-        ("NVIDIA A100-SXM4-80GB", "ampere"),
-        ("Tesla T4", "turing"),
-        ("NVIDIA GeForce GTX 1660 Ti", "turing"),
-        ("NVIDIA RTX 6000 Ada Generation", "ada"),
-        ("NVIDIA L4", "ada"),
-        ("NVIDIA H100 80GB HBM3", "ada"),
-        ("NVIDIA H200", "ada"),
-        ("AMD Radeon RX 6800 (RADV NAVI21)", "rdna2"),
-        ("AMD Radeon 780M (RADV GFX1103_R1)", "rdna3"),
-        ("AMD Radeon RX 9070 XT (RADV GFX1201)", "rdna4"),
-        ("Adreno (TM) 740", "adreno"),
-        ("Mali-G715", "valhall4"),
-    ],
-)
-def test_chip_of_a_vulkan_device(name, chip):
-    assert chips.vulkan_chip(name) == chip
-    assert targets.get(f"vulkan:{chip}").chip == chip
-
-
-@pytest.mark.parametrize(
-    "capability, chip",
-    [("8.0", "sm_80"), ("8.7", "sm_86"), ("9.0", "sm_89"), ("10.3", "sm_89"), ("12.1", "sm_120")],
-)
-def test_chip_of_a_cuda_device(capability, chip):
-    assert chips.cuda_chip(f"\n- gpu-compute-capability: {capability}\n") == chip
-    assert targets.get(f"cuda:{chip}").chip == chip
-    with pytest.raises(DeviceError, match=r"7\.5 is older than 8\.0"):
-        chips.cuda_chip("\n- gpu-compute-capability: 7.5\n")
-
-
-def test_unknown_vulkan_devices():
-    with pytest.raises(DeviceError, match=r"'Voodoo 2' is not known; .*JAXC_VULKAN_CHIP.*rdna3"):
-        chips.vulkan_chip("Voodoo 2")
-    assert chips.vulkan_chip("Voodoo 2", "turing") == "turing"
-    with pytest.raises(DeviceError, match="jaxc_vulkan_chip='voodoo' is none of llvmpipe"):
-        chips.vulkan_chip("Voodoo 2", "voodoo")
-    assert set(chips.VULKAN_CHIPS) == set(targets.chips("vulkan"))
+# ---- programs ----------------------------------------------------------------------------------
 
 
 @pytest.mark.vulkan

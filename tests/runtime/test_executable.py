@@ -121,6 +121,12 @@ def test_unknown_function_names_the_known_ones(double):
         executable.load(double, function="other")
 
 
+def test_devices_are_listed_by_what_opens_them():
+    listed = device.query(device.HOST_DRIVERS)
+    assert {found["uri"] for found in listed} == device.HOST_DRIVERS
+    assert device.get("local-sync://").is_host
+
+
 def test_unknown_device():
     with pytest.raises(device.DeviceError, match="'abacus'"):
         device.get("abacus")
@@ -131,20 +137,29 @@ def test_forked_child_opens_its_own_thread_pool(double, tmp_path):
     code = """
 import os, signal, sys
 import numpy as np
-from jaxc_runtime import buffer, device, executable
+from jaxc_runtime import ExecutionError, buffer, device, executable
 
-def run():
+def load():
     on = device.get("local-task")
-    x = buffer.to_device(np.ones(10, np.float32), on)
-    (result,) = executable.load("double.vmfb", on)([x])
+    return executable.load("double.vmfb", on), buffer.to_device(np.ones(10, np.float32), on)
+
+def run(program, x):
+    (result,) = program([x])
     assert buffer.to_numpy(result, (10,), np.dtype("f4"))[0] == 2
 
-run()
+loaded = load()
+run(*loaded)
 child = os.fork()
 if not child:
     signal.alarm(20)
-    run()
-    os._exit(0)
+    try:
+        run(*loaded)
+    except ExecutionError as error:
+        assert "the threads of local-task are in the process that" in str(error)
+    else:
+        raise AssertionError("it ran")
+    run(*load())
+    sys.exit(0)
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, timeout=60)

@@ -10,11 +10,11 @@ import threading
 import numpy as np
 import pytest
 
-from jaxc_runtime import ArtifactError, DeviceError, ExecutionError
+from jaxc_runtime import ArtifactError, DeviceError, ExecutionError, pjrt
 from jaxc_runtime.pjrt import plugins
+from jaxc_runtime.pjrt.api import PluginError
 
 pytest.importorskip("fastatomstruct_xla_cpu")
-pjrt = pytest.importorskip("jaxc_runtime.pjrt")
 
 PROGRAM = """
 func.func @main(%a: tensor<2x3xf32>, %b: tensor<3xui8>) -> (tensor<2x3xf32>, tensor<i1>) {
@@ -116,7 +116,7 @@ def test_donated_argument_is_used_up(device):
     a, b = device.to_device(A), device.to_device(B)
     total = device.to_numpy(donating([a, b])[0], (2, 3), A.dtype)
     np.testing.assert_array_equal(total, A + B)
-    assert a.is_deleted() and not b.is_deleted()
+    np.testing.assert_array_equal(device.to_numpy(b, (3,), B.dtype), B)
     with pytest.raises(ExecutionError, match="deleted or donated"):
         donating([a, b])
     with pytest.raises(ExecutionError, match="deleted or donated"):
@@ -133,6 +133,25 @@ def test_plugin_says_what_is_wrong(device):
 def test_damaged_program(device, data):
     with pytest.raises(ArtifactError):
         device.load(data)
+
+
+def test_results_that_are_no_arrays(device):
+    text = """func.func @main() -> (tensor<3xf32>, !stablehlo.token) {
+      %a = stablehlo.constant dense<1.0> : tensor<3xf32>
+      %b = stablehlo.create_token : !stablehlo.token
+      return %a, %b : tensor<3xf32>, !stablehlo.token
+    }"""
+    with pytest.raises(ArtifactError, match="results that are no arrays: 1 of type"):
+        device.load(text)
+
+
+def test_a_program_that_loads_and_does_not_say_its_name(device, monkeypatch):
+    def refuse(*_, **__):
+        raise PluginError("UNIMPLEMENTED", "no names")
+
+    monkeypatch.setattr(type(device.client.api), "text", refuse)
+    with pytest.raises(ArtifactError, match="cannot be loaded: UNIMPLEMENTED: no names"):
+        device.load(PROGRAM)
 
 
 def test_other_function(device):
@@ -170,7 +189,7 @@ def test_reading_waits_for_the_program(device):
     x = device.to_device(np.full((700, 700), 1 / 700, np.float32))
     for _ in range(5):
         (x,) = square([x])
-    x.wait()
+    device.wait(x)
     np.testing.assert_allclose(device.to_numpy(x, (700, 700), np.dtype("float32")), 1 / 700, 1e-4)
 
 
@@ -203,6 +222,26 @@ def test_not_a_plugin(tmp_path, monkeypatch):
         pjrt.devices("x")
 
 
+def test_a_plugin_that_does_not_open_leaves_the_environment_as_it_was(tmp_path, monkeypatch):
+    monkeypatch.setenv(plugins.VARIABLE, f"tpu:{tmp_path / 'libtpu.so'}")
+    monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)
+    before = dict(os.environ)
+    with pytest.raises(DeviceError, match="is not a PJRT plugin"):
+        pjrt.devices("tpu")
+    assert dict(os.environ) == before
+
+
+def test_what_a_plugin_reads_is_set_while_it_opens(monkeypatch):
+    monkeypatch.setattr(plugins, "glob", lambda _: [])
+    monkeypatch.setattr(os, "environ", {"TPU_WORKER_ID": "7"})
+    with pytest.raises(DeviceError), plugins.prepared("tpu"):
+        assert os.environ == plugins.WITHOUT_TPU | {
+            "TF_CPP_MIN_LOG_LEVEL": "3", "TPU_WORKER_ID": "7"
+        }  # fmt: skip
+        raise DeviceError
+    assert os.environ == {"TPU_WORKER_ID": "7"}
+
+
 def test_package_that_is_not_installed():
     if plugins._library(plugins.PACKAGES["tpu"]):
         pytest.skip("libtpu is installed")
@@ -218,11 +257,12 @@ def test_other_options_of_an_open_client(device):
 # -- the process -----------------------------------------------------------------------------------
 
 SCRIPT = """
-import os, numpy as np
-import jaxc_runtime, sys
+import os, signal, sys, numpy as np
+import jaxc_runtime
 assert not any(name.startswith("jaxc_runtime.pjrt") for name in sys.modules)
-from jaxc_runtime import pjrt
+from jaxc_runtime import pjrt, platforms
 device = pjrt.get("xla_cpu", cpu_device_count=2).devices[1]
+assert platforms.devices("xla_cpu")[1] is device
 text = '''func.func @main(%a: tensor<900x900xf32>) -> tensor<900x900xf32> {
   %b = stablehlo.dot %a, %a : (tensor<900x900xf32>, tensor<900x900xf32>) -> tensor<900x900xf32>
   return %b : tensor<900x900xf32>
@@ -231,6 +271,22 @@ program = device.load(text)
 x = device.to_device(np.ones((900, 900), np.float32))
 child = os.fork()
 if child == 0:
+    signal.alarm(60)
+    for use in (lambda: program([x]), lambda: device.to_numpy(x, x.shape, x.dtype), x.wait,
+                lambda: device.to_device(np.ones(3)), program.serialize):
+        try:
+            use()
+        except jaxc_runtime.ExecutionError as error:
+            assert "the process that this one was forked from" in str(error)
+        else:
+            raise AssertionError("it ran")
+    for find in (pjrt.devices, platforms.devices):
+        try:
+            find("xla_cpu")
+        except jaxc_runtime.DeviceError as error:
+            assert "no xla_cpu device: the plugin was opened by the process" in str(error)
+        else:
+            raise AssertionError("it opened")
     del x, program
     sys.exit(0)
 assert os.waitpid(child, 0)[1] == 0
@@ -241,6 +297,7 @@ print("left while it works")
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_end_of_the_process_while_a_program_runs():
-    found = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True)
+def test_forked_child_and_end_of_the_process_while_a_program_runs():
+    command = [sys.executable, "-c", SCRIPT]
+    found = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert (found.returncode, found.stdout, found.stderr) == (0, "left while it works\n", "")

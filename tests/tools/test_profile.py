@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -201,7 +202,19 @@ def test_dispatches_of_a_vulkan_device(every_platform):
 
 
 def test_a_program_that_cannot_be_replayed_says_so():
-    with pytest.raises(replay.ReplayError, match="does not run alone"):
+    with pytest.raises(replay.ReplayError, match=r"does not run alone: [A-Z_]+: ") as caught:
         replay.time_dispatches(b"no program", [], "local-sync", 1.0)
+    assert ".c:" not in str(caught.value)
     with pytest.raises(replay.ReplayError, match="does not report"):
         replay.time_dispatches(b"", [], "cuda", 1.0)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="its program is a shell script")
+def test_a_program_that_does_not_end_says_so(monkeypatch, tmp_path):
+    sleeper = tmp_path / "sleeper"
+    sleeper.write_text("#!/bin/sh\nexec sleep 60\n")
+    sleeper.chmod(0o755)
+    monkeypatch.setattr(replay, "_PATIENCE", 0.1)
+    monkeypatch.setattr(replay, "_tool", lambda _: str(sleeper))
+    with pytest.raises(replay.ReplayError, match=r"no end after 0\.1 seconds"):
+        replay.time_dispatches(b"", [], "local-sync", 1.0)

@@ -19,7 +19,8 @@ from iree.runtime import HalElementType
 from jaxc_runtime import ArtifactError, DeviceError, ExecutionError, artifact, buffer, device
 from jaxc_runtime import executable as executables
 from jaxc_runtime.artifact import ArraySpec, Artifact, Signature
-from jaxc_runtime.program import Function, Program, as_array, load_packed
+from jaxc_runtime.conversion import as_array
+from jaxc_runtime.program import Function, Program, load_packed
 from jaxc_tools.errors import UsageError, one_line
 from jaxc_tools.specs import parse_input
 
@@ -60,7 +61,7 @@ def run_program(
         return chosen.flat(_typed_inputs(chosen.signature, inputs))
     except (ArtifactError, DeviceError) as error:
         raise UsageError(_named(path, error)) from None
-    except (ExecutionError, TypeError, ValueError) as error:
+    except (ExecutionError, TypeError, ValueError, OverflowError) as error:
         raise UsageError(one_line(error)) from None
 
 
@@ -87,7 +88,7 @@ def time_program(
         return [_time(program, one, _inputs_or_random(one.signature, inputs)) for one in chosen]
     except (ArtifactError, DeviceError) as error:
         raise UsageError(_named(path, error)) from None
-    except (ExecutionError, TypeError, ValueError) as error:
+    except (ExecutionError, TypeError, ValueError, OverflowError) as error:
         raise UsageError(one_line(error)) from None
 
 

@@ -40,7 +40,7 @@ _DEFAULTS: dict[str, Any] = {
     "jax_explain_cache_misses": False,
     "jax_persistent_cache_min_compile_time_secs": 0.0,
     "jaxc_copy_in_place": "allow",  # "log" or "error": at[].op updates that copy
-    "jaxc_vulkan_chip": "",  # of a Vulkan device that the runtime's table does not know
+    "jaxc_vulkan_chip": "",  # of every Vulkan device, whatever the runtime's table says
     "jaxc_jit_target": "cpu",  # "reference": interpret jaxprs with the op book's NumPy kernels
 }
 

@@ -64,9 +64,10 @@ class PlacedArray(Array, NotOnHost):
         self._held = self._value = None
 
     def block_until_ready(self) -> Array:
-        """Waits for the computation (calls are synchronous: returns at once)."""
+        """Waits for the computation; a plugin's device returns from calls before it is done."""
         if self.is_deleted():
             self._fetch()  # raises
+        self._device.runtime.wait(self._held)
         return self
 
     def __iter__(self) -> Iterator[Any]:

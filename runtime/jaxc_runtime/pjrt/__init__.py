@@ -6,7 +6,8 @@
     device.to_numpy(result, shape, dtype)
 
 A plugin is a shared library that exports `GetPjrtApi`; it is called with ctypes, so nothing is
-built. Needs NumPy and ml_dtypes only. `import jaxc_runtime` does not import this package.
+built. Uses NumPy and ml_dtypes, and of ours the errors. `import jaxc_runtime` does not import this
+package.
 """
 
 __all__ = [

@@ -15,6 +15,7 @@ import ctypes
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from jaxc_runtime.errors import DeviceError
@@ -59,9 +60,7 @@ _FIELDS = {
     "Event_Await": "event",
     "Client_Create": "options num_options:size kv_get kv_get_arg kv_put kv_put_arg client"
     " kv_try_get kv_try_get_arg",
-    "Client_Destroy": "client",
     "Client_PlatformName": "client text text_size:size",
-    "Client_PlatformVersion": "client text text_size:size",
     "Client_AddressableDevices": "client devices num_devices:size",
     "Client_Compile": "client program options options_size:size executable",
     "Client_BufferFromHostBuffer": "client data type:int dims num_dims:size strides"
@@ -82,13 +81,10 @@ _FIELDS = {
     "LoadedExecutable_Execute": "executable options arguments num_devices:size num_args:size"
     " outputs events device",
     "Buffer_Destroy": "buffer",
-    "Buffer_Delete": "buffer",
-    "Buffer_IsDeleted": "buffer deleted:bool",
     "Buffer_ReadyEvent": "buffer event",
     "Buffer_ToHostBuffer": "buffer layout data size:size event",
     "TopologyDescription_Create": "text text_size:size options num_options:size topology",
     "TopologyDescription_Destroy": "topology",
-    "TopologyDescription_PlatformName": "topology text text_size:size",
     "TopologyDescription_PlatformVersion": "topology text text_size:size",
     "Compile": "topology program options options_size:size client executable",
     # Structs that arguments point to.
@@ -106,7 +102,6 @@ _TYPES = {
     "size": ctypes.c_size_t,
     "int": ctypes.c_int,
     "int64": ctypes.c_int64,
-    "bool": ctypes.c_bool,
 }
 
 
@@ -132,6 +127,7 @@ _CODES = (
     " INTERNAL UNAVAILABLE DATA_LOSS UNAUTHENTICATED"
 )
 
+FORKED = "the plugin was opened by the process that this one was forked from"
 Function = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p)
 
 
@@ -169,8 +165,8 @@ class Api:
 
     Attributes:
         version: (major, minor) of the C API the plugin was built with.
-        closed: whether the process is ending, or is a forked copy: nothing may be called or
-            freed any more, because the plugin's threads are gone.
+        closed: why nothing may be called or freed any more, because the plugin's threads are
+            gone; empty as long as it may.
     """
 
     def __init__(self, path: str | os.PathLike):
@@ -183,7 +179,7 @@ class Api:
         address = entry()
         header = _Header.from_address(address)
         self.version = (header.major, header.minor)
-        self.closed = False
+        self.closed = ""
         if header.major != 0:
             raise DeviceError(f"{os.fspath(path)} has PJRT API {header.major}, expected 0")
         self._functions = _functions(address, header.struct_size)
@@ -191,12 +187,12 @@ class Api:
             self.call("Plugin_Initialize")
         except PluginError as error:
             raise DeviceError(f"{os.fspath(path)} does not start: {error}") from None
-        atexit.register(self.close)
-        os.register_at_fork(after_in_child=self.close)
+        atexit.register(self.close, "the process is ending")
+        os.register_at_fork(after_in_child=partial(self.close, FORKED))
 
-    def close(self) -> None:
+    def close(self, reason: str) -> None:
         """Call nothing any more; what is not freed yet goes with the process."""
-        self.closed = True
+        self.closed = self.closed or reason
 
     def call(self, name: str, **fields: Any) -> Any:
         """Call a function with the fields of its struct, and return the struct.
@@ -211,7 +207,13 @@ class Api:
         return args
 
     def function(self, name: str) -> Any:
-        """A function of the table, to be called with a pointer to its struct."""
+        """A function of the table, to be called with a pointer to its struct.
+
+        Raises:
+            PluginError: the plugin does not have it, or is closed.
+        """
+        if self.closed:
+            raise PluginError("FAILED_PRECONDITION", self.closed)
         found = self._functions.get(name)
         if found is None:
             raise PluginError("UNIMPLEMENTED", f"the plugin has no {name}")

@@ -68,14 +68,6 @@ class Buffer:
         with raising(ExecutionError, "the program failed"):
             self._api.wait(self._api.call("Buffer_ReadyEvent", buffer=self.pointer).event)
 
-    def delete(self) -> None:
-        """Free the memory now; using the buffer later is an ExecutionError."""
-        self._api.call("Buffer_Delete", buffer=self.pointer)
-
-    def is_deleted(self) -> bool:
-        """Whether it was deleted, or donated to a program."""
-        return bool(self._api.call("Buffer_IsDeleted", buffer=self.pointer).deleted)
-
     def __del__(self) -> None:
         self._api.destroy("Buffer_Destroy", buffer=self.pointer)
 
@@ -126,7 +118,7 @@ def to_numpy(api: Api, buffer: Buffer, shape: tuple[int, ...], dtype: np.dtype) 
 
     Raises:
         TypeError: the buffer is of another shape or dtype.
-        ExecutionError: the program failed, or the buffer was donated or deleted.
+        ExecutionError: the program failed, or the buffer was donated.
     """
     if buffer.shape != tuple(shape) or buffer.dtype != dtype:
         wanted = f"{np.dtype(dtype)}{list(shape)}"

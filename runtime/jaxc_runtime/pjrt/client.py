@@ -16,7 +16,7 @@ import numpy as np
 from jaxc_runtime.errors import ArtifactError, DeviceError
 from jaxc_runtime.pjrt import buffer as buffers
 from jaxc_runtime.pjrt import executable, plugins
-from jaxc_runtime.pjrt.api import STRUCTS, Api, raising, text_fields
+from jaxc_runtime.pjrt.api import FORKED, STRUCTS, Api, raising, text_fields
 from jaxc_runtime.pjrt.buffer import Buffer
 from jaxc_runtime.pjrt.executable import ArrayType, Executable
 
@@ -25,6 +25,7 @@ _INT64 = 1  # PJRT_NamedValue_Type
 _lock = threading.RLock()
 _apis: dict[str, Api] = {}
 _clients: dict[str, Client] = {}
+_lost: set[str] = set()  # libraries of the process that this one was forked from
 
 
 class Device:
@@ -66,13 +67,21 @@ class Device:
 
         Raises:
             TypeError: the buffer is of another shape or dtype.
-            ExecutionError: the program that makes it failed, or it was donated or deleted.
+            ExecutionError: the program that makes it failed, or it was donated.
         """
         return buffers.to_numpy(self.client.api, buffer, shape, dtype)
 
     def holds(self, held: Buffer, shape: tuple[int, ...], dtype: np.dtype) -> bool:
         """Whether a buffer is an array of this shape and dtype."""
         return held.shape == shape and held.dtype == dtype
+
+    def wait(self, held: Buffer) -> None:
+        """Wait until a buffer is computed.
+
+        Raises:
+            ExecutionError: the program that should have made it failed.
+        """
+        held.wait()
 
     def load(
         self,
@@ -106,21 +115,19 @@ class Client:
     Attributes:
         name: the plugin's name.
         platform: what the plugin calls its platform: `cpu`, `tpu`, ...
-        version: the plugin's own version text.
     """
 
     def __init__(self, plugin: plugins.Plugin, options: Mapping[str, int]):
         self.name = plugin.name
-        self.api = load_api(plugin)
         self.options = dict(options)
         listed = [_named_value(key, value) for key, value in options.items()]
         array = (STRUCTS["NamedValue"] * len(listed))(*[value for value, _ in listed])
-        with raising(DeviceError, f"no {plugin.name} device"):
+        with plugins.prepared(plugin.name), raising(DeviceError, f"no {plugin.name} device"):
+            self.api = load_api(plugin)
             self.pointer: int = self.api.call(
                 "Client_Create", options=ctypes.addressof(array), num_options=len(listed)
             ).client
         self.platform = self.api.text("Client_PlatformName", client=self.pointer)
-        self.version = self.api.text("Client_PlatformVersion", client=self.pointer)
 
     @cached_property
     def devices(self) -> list[Device]:
@@ -132,7 +139,7 @@ class Client:
         return [Device(self, pointer, index) for index, pointer in enumerate(pointers) if pointer]
 
     def __repr__(self) -> str:
-        return f"Client({self.name!r}, {self.version!r})"
+        return f"Client({self.name!r})"
 
 
 def get(name: str, **options: int) -> Client:
@@ -168,11 +175,19 @@ def devices(name: str) -> list[Device]:
 
 
 def load_api(plugin: plugins.Plugin) -> Api:
-    """The plugin's library, loaded once: it can be initialized only once in a process."""
+    """The plugin's library, loaded once: it can be initialized only once in a process.
+
+    Raises:
+        DeviceError: it does not start, or the parent that this process was forked from has it.
+    """
     with _lock:
         path = os.path.realpath(plugin.path)
+        if path in _lost:
+            raise DeviceError(
+                f"no {plugin.name} device: {FORKED}; open it in one of them only, or start "
+                "children by 'spawn'"
+            )
         if path not in _apis:
-            plugins.prepare(plugin.name)
             _apis[path] = Api(path)
         return _apis[path]
 
@@ -187,6 +202,7 @@ def _forget_clients() -> None:
     """A forked child has the memory of the plugins but not their threads."""
     global _lock
     _lock = threading.RLock()
+    _lost.update(_apis)
     _apis.clear()
     _clients.clear()
 

@@ -32,7 +32,8 @@ def main() -> int:
     except (ArtifactError, DeviceError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
-    about = {"plugin": options.plugin, "topology": options.topology, "version": compiled.version}
+    version = " ".join(compiled.version.split())  # libtpu's is of two lines
+    about = {"plugin": options.plugin, "topology": options.topology, "version": version}
     print(json.dumps(about))
     return 0
 

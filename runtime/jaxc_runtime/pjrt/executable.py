@@ -66,6 +66,9 @@ class Executable:
             raise TypeError(f"{self.name}: expected buffers of Device.to_device") from None
         if specs != self._expected:
             raise ExecutionError(self._mismatch(specs))
+        api = self._api
+        if api.closed:
+            raise ExecutionError(f"{self.name} cannot run: {api.closed}")
         arguments = self._argument_array(*[buffer.pointer for buffer in buffers])
         results = self._result_array()
         arguments_list = ctypes.c_void_p(ctypes.addressof(arguments))
@@ -80,8 +83,7 @@ class Executable:
         )
         error = self._execute(ctypes.byref(args))
         if error:
-            raise ExecutionError(f"{self.name} failed: {self._api.error(error)}")
-        api = self._api
+            raise ExecutionError(f"{self.name} failed: {api.error(error)}")
         return [Buffer(api, result, spec) for result, spec in zip(results, self._results)]
 
     def serialize(self) -> bytes:
@@ -90,12 +92,13 @@ class Executable:
         Raises:
             ExecutionError: the plugin cannot.
         """
-        program = self._api.call("LoadedExecutable_GetExecutable", loaded=self._pointer).executable
-        try:
-            with raising(ExecutionError, f"{self.name} cannot be serialized"):
-                return serialized(self._api, program)
-        finally:
-            self._api.destroy("Executable_Destroy", executable=program)
+        api = self._api
+        with raising(ExecutionError, f"{self.name} cannot be serialized"):
+            program = api.call("LoadedExecutable_GetExecutable", loaded=self._pointer).executable
+            try:
+                return serialized(api, program)
+            finally:
+                api.destroy("Executable_Destroy", executable=program)
 
     def __del__(self) -> None:
         self._api.destroy("LoadedExecutable_Destroy", executable=self._pointer)
@@ -128,11 +131,11 @@ def load(
         raise ArtifactError("an empty byte string is not a program")
     try:
         pointer = (_compile if is_mlir(program) else _deserialize)(api, client, device, program)
+        return Executable(api, pointer, device, inputs)
     except PluginError as error:
         raise ArtifactError(
             f"a program of {len(program)} bytes cannot be loaded: {error}"
         ) from None
-    return Executable(api, pointer, device, inputs)
 
 
 def is_mlir(program: bytes) -> bool:
@@ -188,9 +191,16 @@ def serialized(api: Api, executable: int) -> bytes:
 
 
 def output_types(api: Api, executable: int) -> list[ArrayType]:
-    """Shape and dtype of each result of an executable."""
+    """Shape and dtype of each result of an executable.
+
+    Raises:
+        ArtifactError: a result that is no array of a known dtype.
+    """
     kinds = api.call("Executable_OutputElementTypes", executable=executable)
     numbers = (ctypes.c_int * kinds.num_types).from_address(kinds.types) if kinds.num_types else ()
+    unknown = [f"{n} of type {number}" for n, number in enumerate(numbers) if number not in DTYPES]
+    if unknown:
+        raise ArtifactError(f"the program has results that are no arrays: {', '.join(unknown)}")
     dtypes = [DTYPES[number] for number in numbers]
     shapes = api.call("Executable_OutputDimensions", executable=executable)
     if not dtypes:

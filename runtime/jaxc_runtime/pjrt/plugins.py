@@ -1,13 +1,15 @@
 """Where PJRT plugins are found: known packages, and the variable that JAX reads too.
 
-Owns names and paths; loads nothing. Imports nothing of ours but the errors.
+Owns names, paths and what plugins read from the environment; loads nothing. Imports nothing of ours
+but the errors.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from glob import glob
 from pathlib import Path
@@ -90,13 +92,25 @@ def names() -> list[str]:
     return list(dict.fromkeys([*_from_environment(os.environ), *present]))
 
 
-def prepare(name: str) -> None:
-    """Set what a plugin reads from the environment before it is loaded, unless the user did."""
+@contextmanager
+def prepared(name: str) -> Iterator[None]:
+    """Set what a plugin reads from the environment while it is opened, unless the user did.
+
+    Plugins read it when they are loaded, when a client opens and when they log, so that it stays
+    as it is if the plugin opens; if not, it is as before.
+    """
     # What goes wrong comes back as an error: it need not be on the terminal too.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    wanted = {"TF_CPP_MIN_LOG_LEVEL": "3"}
     if name == "tpu" and not (glob("/dev/accel*") or glob("/dev/vfio/[0-9]*")):
-        for variable, value in WITHOUT_TPU.items():
-            os.environ.setdefault(variable, value)
+        wanted |= WITHOUT_TPU
+    added = wanted.keys() - os.environ.keys()
+    os.environ.update({variable: wanted[variable] for variable in added})
+    try:
+        yield
+    except BaseException:
+        for variable in added:
+            os.environ.pop(variable, None)
+        raise
 
 
 def _library(package: _Package) -> str | None:

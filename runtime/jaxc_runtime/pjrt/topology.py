@@ -44,9 +44,10 @@ def compile_ahead(program: bytes, topology: str, plugin: str = "tpu") -> Compile
         DeviceError: no such plugin or topology.
         ArtifactError: the plugin does not compile the program.
     """
-    api = load_api(plugins.find(plugin))
     name = topology.encode()
-    with raising(DeviceError, f"no topology {topology!r} of {plugin}"):
+    what = f"no topology {topology!r} of {plugin}"
+    with plugins.prepared(plugin), raising(DeviceError, what):
+        api = load_api(plugins.find(plugin))
         description = api.call("TopologyDescription_Create", **text_fields(name)).topology
     try:
         return _compile(api, program, description)
