@@ -223,23 +223,61 @@ def _call_at_uses(value: ir.Value, call: ir.Operation) -> None:
         user.operands[use.operand_number] = call.clone(ip=ir.InsertionPoint(user)).results[0]
 
 
-def _run_one_by_one(module: ir.Module) -> None:
+# What the host's code calls: functions that IREE must not look into.
+_HELPERS = """
+util.func private @__wait(%fence: !hal.fence) attributes {inlining_policy = #util.inline.never} {
+  %no_limit = arith.constant -1 : i32
+  %status = hal.fence.await until([%fence]) timeout_millis(%no_limit) flags("None") : i32
+  util.status.check_ok %status, "failed to wait for the device"
+  util.return
+}
+util.func private @__buffer(%same: !hal.buffer) -> !hal.buffer
+    attributes {inlining_policy = #util.inline.never} {
+  util.return %same : !hal.buffer
+}
+util.func private @__fence(%same: !hal.fence) -> !hal.fence
+    attributes {inlining_policy = #util.inline.never} {
+  util.return %same : !hal.fence
+}
+"""
+
+
+def _run_one_by_one(block: ir.Block) -> None:
     """Allocate memory at once, not by way of the queue, and wait for what is queued.
 
     What waits for other work is kept by IREE's Vulkan queue and resumed by two threads, the
     caller's and its own. Both signal one timeline semaphore, by chance with decreasing values, and
     Vulkan says that the device is lost. Buffers live as long as the work that uses them.
     """
-    for function in _operations(module.body, "util.func"):
-        for block in function.regions[0].blocks:
-            for op in [one.operation for one in block.operations]:
-                if op.name == "hal.device.queue.alloca":
-                    op.results[0].replace_all_uses_with(_allocated(op))
-                    _erase_queued(op)
-                elif op.name == "hal.device.queue.dealloca":
-                    _erase_queued(op)
-                elif op.name.startswith("hal.device.queue."):
-                    _wait_for(op)
+    for op in [one.operation for one in block.operations]:
+        if op.name == "hal.device.queue.alloca":
+            op.results[0].replace_all_uses_with(_allocated(op))
+            _erase_queued(op)
+        elif op.name == "hal.device.queue.dealloca":
+            _erase_queued(op)
+        elif op.name.startswith("hal.device.queue."):
+            with ir.InsertionPoint.after(op), op.location:
+                _call("__wait", [], op.operands[3])  # what it signals
+
+
+def _call(name: str, results: list[ir.Type], argument: ir.Value) -> ir.Operation:
+    callee = {"callee": ir.FlatSymbolRefAttr.get(name)}
+    return ir.Operation.create("util.call", results, [argument], callee)
+
+
+def _pass_once(block: ir.Block) -> None:
+    """Pass on each reference once: of one that a branch passes on twice, IREE moves the first.
+
+    The second is then null, if the reference is from before a place where the host waits.
+    """
+    branch = block.operations[len(block.operations) - 1].operation
+    passed: set[ir.Value] = set()
+    for number, value in enumerate(branch.operands):
+        same = {"!hal.buffer": "__buffer", "!hal.fence": "__fence"}.get(str(value.type))
+        if value in passed and same is not None:
+            with ir.InsertionPoint(branch), branch.location:
+                branch.operands[number] = _call(same, [value.type], value).result
+        passed.add(value)
 
 
 def _allocated(op: ir.Operation) -> ir.Value:
@@ -257,16 +295,6 @@ def _erase_queued(op: ir.Operation) -> None:
     waited, signalled = op.operands[2:4]
     op.erase()
     signalled.replace_all_uses_with(waited)
-
-
-def _wait_for(op: ir.Operation) -> None:
-    i32, i64 = (ir.IntegerType.get_signless(bits) for bits in (32, 64))
-    flags = {"flags": ir.IntegerAttr.get(i64, 0)}
-    message = {"message": ir.StringAttr.get("failed to wait for the device")}
-    with ir.InsertionPoint.after(op), op.location:
-        fences = [_constant(i32, -1), op.operands[3]]  # no limit of time; what the op signals
-        status = ir.Operation.create("hal.fence.await", [i32], fences, flags).result
-        ir.Operation.create("util.status.check_ok", [], [status], message)
 
 
 def _operations(block: ir.Block, name: str) -> list[ir.Operation]:
@@ -299,10 +327,20 @@ def _before_dispatches(module: ir.Module, flags: tuple[str, ...]) -> None:
 
 def _after_hal(module: ir.Module, flags: tuple[str, ...]) -> None:
     """The host's code is calls of the device."""
-    if "--iree-hal-target-device=vulkan" in flags:
+    if "--iree-hal-target-device=local" in flags:
+        return
+    is_vulkan = "--iree-hal-target-device=vulkan" in flags
+    if is_vulkan:
         _record_copies_anew(module)
-        with module.context:
-            _run_one_by_one(module)
+    with module.context:
+        for function in _operations(module.body, "util.func"):
+            for block in function.regions[0].blocks:
+                if is_vulkan:
+                    _run_one_by_one(block)
+                _pass_once(block)
+        helpers = ir.Module.parse(_HELPERS)
+        for function in list(helpers.body.operations):
+            module.body.append(function.detach_from_parent())
 
 
 # What is done after a phase, with the flags of the session.

@@ -42,7 +42,7 @@ def test_work_of_a_vulkan_device_is_waited_for(after_hal):
     text = after_hal(loops, np.ones((4, 4), np.float32), target="vulkan:llvmpipe")
     queued = re.findall(r"hal\.device\.queue\.(\S+?)<.* signal\((%\w+)\)", text)
     assert {name for name, _ in queued} == {"execute.indirect"}
-    waited = re.findall(r"hal\.fence\.await until\(\[(%\w+)\]\)", text)
+    waited = re.findall(r"util\.call @__wait\((%\w+)\)", text)
     assert {fence for _, fence in queued} <= {*waited}
 
 
