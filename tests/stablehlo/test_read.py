@@ -39,6 +39,12 @@ JAX_PROGRAMS = {
         lambda c: c.sum() < 100, lambda c: c * 2 + 1, abs(x)
     ),
     "cond": lambda j: lambda x: j.lax.cond(x.sum() > 0, j.numpy.sin, j.numpy.cos, x),
+    "slice before the start": lambda j: lambda x: j.lax.dynamic_slice(
+        x, -(x[:2, 0] < 9).astype(int), (2, 2), allow_negative_indices=(False, False)
+    ),
+    "update before the start": lambda j: lambda x: j.lax.dynamic_update_slice(
+        x, x[:2, :2], -(x[:2, 0] < 9).astype(int), allow_negative_indices=(False, False)
+    ),
     "gather": lambda j: lambda x: x[j.numpy.array([0, 9, 1, -1])],
     "scatter": lambda j: lambda x: x.at[j.numpy.array([0, 9, 0])].add(1.0),
     "two indices": lambda j: lambda x: x.at[1:3, j.numpy.array([0, 2])].set(7.0),
