@@ -20,19 +20,12 @@ import numpy as np
 
 from jaxc.core.array import Array
 from jaxc.core.check import JaxprTypeError, check_jaxpr
-from jaxc.core.jaxpr import Atom, ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var
+from jaxc.core.jaxpr import CALLS, Atom, ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var
 from jaxc.core.primitive import primitive
 from jaxc_compiler.opset import params as opset_params
 from jaxc_compiler.opset.avals import KeyDtype, ShapedArray, float0
 from jaxc_compiler.opset.book import OPS
 
-# Calls that run their jaxpr and nothing else, and the parameter that holds it.
-_CALLS = {
-    "jit": "jaxpr",
-    "remat2": "jaxpr",
-    "custom_jvp_call": "call_jaxpr",
-    "custom_vjp_call": "call_jaxpr",
-}
 # Functions that an equation also holds as a jaxpr, and that nothing reads.
 _IMPLIED = frozenset({"computation"})
 
@@ -121,8 +114,8 @@ class _Body:
 
     def equation(self, eqn: JaxprEqn, inputs: list[Any]) -> list[Any]:
         name = eqn.primitive.name
-        if name in _CALLS:
-            inner = eqn.params[_CALLS[name]]
+        if name in CALLS:
+            inner = eqn.params[CALLS[name]]
             jaxpr, consts = (inner, ()) if isinstance(inner, Jaxpr) else (inner.jaxpr, inner.consts)
             inputs = [*[self.constant(c) for c in consts], *inputs]
             return self.run(jaxpr, dict(zip([*jaxpr.constvars, *jaxpr.invars], inputs)))

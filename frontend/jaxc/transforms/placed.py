@@ -19,7 +19,7 @@ from jaxc.core.primitive import check_nans
 from jaxc.core.trace import eval_context, off_host
 from jaxc.transforms import compiling
 from jaxc.transforms.staging import trace_to_jaxpr
-from jaxc.transforms.trace_key import flags_key
+from jaxc.transforms.trace_key import flags_key, typed
 
 _MOST_OPERATIONS = 4096
 
@@ -96,7 +96,7 @@ def _operation(
     """The jaxpr of one operation: the called one of a `jit`, else one of a single equation."""
     if primitive.name == "jit":
         return params["jaxpr"], params["name"]
-    key = (primitive, avals, *params.items(), flags_key())
+    key = (primitive, avals, typed(params), flags_key())
     try:
         found = _operations.get(key)
     except TypeError:  # an unhashable parameter
