@@ -20,6 +20,7 @@ from jaxc.core.jaxpr import CALLS, ClosedJaxpr, Jaxpr, JaxprEqn, Literal
 from jaxc.core.source import SourceInfo, at
 from jaxc.core.trace import eval_context
 from jaxc.expansions import EXPANSIONS
+from jaxc.physical import physicalize
 from jaxc.transforms.api import make_jaxpr
 from jaxc.transforms.stages import struct_of
 from jaxc_compiler import mlir
@@ -279,7 +280,7 @@ def _expansion(eqn: JaxprEqn) -> ClosedJaxpr:
             f"{name} gives {', '.join(got)} when it is compiled, expected {', '.join(wanted)} as "
             "when it was traced"
         )
-    return found
+    return physicalize(found)
 
 
 def _location(eqn: JaxprEqn) -> ir.Location:

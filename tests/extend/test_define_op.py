@@ -179,7 +179,7 @@ def test_a_name_is_defined_once_or_replaced(own):
 
 
 def test_parameters_and_flags_that_change_the_result_type(own):
-    """1 and 1.0 are equal, and what a weak type or a flag decides is decided alike when compiled."""
+    """1 equals 1.0; what a weak type or a flag decides is decided alike when it is compiled."""
 
     @own("scaled")
     def scaled(x, *, k=1, ks=(1,)):
