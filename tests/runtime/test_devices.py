@@ -307,6 +307,38 @@ def test_donated_arguments(device):
     assert loose.tolist() == [1, 1, 1]
 
 
+def test_what_is_returned_uncomputed_outlives_what_it_was(device):
+    """Constants, arguments and repeated results: donating one array leaves the others."""
+    spend = jax.jit(lambda x: x + 1, donate_argnums=0)
+    constant = jax.jit(lambda x: jnp.array([1.0, 2.0, 3.0]))
+    identity = jax.jit(lambda x: x)
+    twice = jax.jit(lambda x: [x * 2] * 2)
+    for target in (CPU, device):
+        x = jax.device_put(jnp.arange(1.0, 4.0), target)
+        for _ in range(2):
+            assert spend(constant(x)).tolist() == [2, 3, 4]
+            assert spend(identity(x)).tolist() == [2, 3, 4]
+        assert x.tolist() == [1, 2, 3]
+        first, second = twice(x)
+        assert (first.device, second.device) == (target, target)
+        assert spend(first).tolist() == [3, 5, 7]
+        assert second.tolist() == [2, 4, 6]
+
+
+def test_constants_outlive_the_arrays_that_were_closed_over(device):
+    spend = jax.jit(lambda x: x + 1, donate_argnums=0)
+    for target in (CPU, device):
+        for made in (jnp.ones(3), jax.jit(lambda x: x * 1)(jnp.ones(3))):
+            table = jax.device_put(made, target)
+            function = jax.jit(lambda x, table=table: (x + table, table))
+            zeros = jax.device_put(jnp.zeros(3), target)
+            for _ in range(2):
+                assert [r.tolist() for r in function(zeros)] == [[1, 1, 1]] * 2
+                if not table.is_deleted():
+                    assert spend(table).tolist() == [2, 2, 2]
+            assert table.is_deleted()
+
+
 def test_constants_are_transferred_once(device, ones, monkeypatch):
     table = jnp.arange(3.0)
     function = jax.jit(lambda x: x + table)
