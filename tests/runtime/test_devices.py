@@ -381,6 +381,49 @@ def test_device_and_backend_of_jit(device):
         jax.jit(abs, device=device, backend="cpu")
 
 
+def test_shardings_of_jit(ones, device):
+    there, here = (jax.sharding.SingleDeviceSharding(d) for d in (device, CPU))
+    named = jax.sharding.NamedSharding(
+        jax.sharding.Mesh([device], ("x",)), jax.sharding.PartitionSpec()
+    )
+    host, on_cpu = np.ones(3, np.float32), jax.device_put(np.ones(3, np.float32), CPU)
+    by_arguments = jax.jit(lambda x: x + 1, in_shardings=(there,))
+    assert by_arguments(host).device == device
+    assert by_arguments(on_cpu).device == device
+    by_results = jax.jit(out_shardings=[named])(lambda x: [x + 1])
+    assert by_results(host)[0].device == device
+    with pytest.raises(ValueError, match=r"platform CPU and explicit output sharding with device"):
+        by_results(on_cpu)
+    to_host = jax.jit(lambda x: x + 1, in_shardings=here)
+    for _ in range(2):  # the short path too
+        assert to_host(jnp.ones(3)).device == CPU
+        assert to_host(ones).device == CPU
+
+
+def test_shardings_of_structs(device):
+    there, here = (
+        jax.ShapeDtypeStruct((3,), np.float32, sharding=jax.sharding.SingleDeviceSharding(d))
+        for d in (device, CPU)
+    )
+    compiled = jax.jit(lambda x: x + 1).lower(there).compile()
+    assert compiled(np.ones(3, np.float32)).device == device
+    with pytest.raises(ValueError, match=r"incompatible devices for jitted computation. Got arg"):
+        jax.jit(lambda x, y: x + y).lower(there, here)
+
+
+def test_shardings_that_are_refused(device):
+    there, here = map(jax.sharding.SingleDeviceSharding, (device, CPU))
+    with pytest.raises(ValueError, match="Got explicit sharding with device ids"):
+        jax.jit(abs, in_shardings=there, out_shardings=here)
+    with pytest.raises(TypeError, match=r"in_shardings: expected shardings, .* got 3"):
+        jax.jit(abs, in_shardings=3)
+    several = jax.sharding.NamedSharding(
+        jax.sharding.Mesh([device, CPU], ("x",)), jax.sharding.PartitionSpec("x")
+    )
+    with pytest.raises(NotImplementedError, match="arrays over 2 devices are not supported"):
+        jax.jit(abs, out_shardings=several)
+
+
 def test_default_device(device):
     with jax.default_device(device):
         made = [jnp.ones(3), jnp.array([1, 2]), jnp.arange(3), jax.random.key(0),

@@ -291,7 +291,7 @@ class Compiled:
                     f"and called with {got.str_short()}"
                 )
         arrays = [as_array(x) for x in flat]
-        if not off_host.used:
+        if self._device.is_host and not off_host.used:
             return self._traced.run(arrays)
         self._check_devices(arrays)
         return self._traced.run(arrays, self._device)
