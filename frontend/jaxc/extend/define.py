@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxc.core import recording
 from jaxc.core.array import Array, as_array, wrap
 from jaxc.core.defined import DEFINED
 from jaxc.core.primitive import Primitive, forget, primitive, register
@@ -195,7 +196,9 @@ class DefinedOp:
             outs = [as_array(out) for out in self._flat(*map(as_array, args), **params)]
             return outs if self.multiple_results else outs[0]
         avals = self._infer(*map(get_aval, args), **params)
-        values = self._kernel(*[np.asarray(as_array(a)) for a in args], **params)
+        arrays = [np.asarray(as_array(a)) for a in args]
+        with recording.span(self.name, "eager"):
+            values = self._kernel(*arrays, **params)
         if not self.multiple_results:
             return self._wrapped(values, avals)
         return [self._wrapped(v, a) for v, a in zip(values, avals, strict=True)]

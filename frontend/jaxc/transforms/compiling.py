@@ -287,7 +287,8 @@ def placed_program_of(
 ) -> PlacedProgram:
     """The program of a jaxpr for a device other than the host's CPU, compiled on first use."""
     cache = _programs.setdefault(closed, {})
-    key = (tuple(donated), device, config.jaxc_vulkan_chip, pipeline)
+    chip, copies = config.jaxc_vulkan_chip, config.jaxc_copy_in_place
+    key = (tuple(donated), device, chip, copies, pipeline)
     found = cache.get(key)
     if found is None:
         found = cache[key] = PlacedProgram(closed, donated, name, device, pipeline)
@@ -302,7 +303,7 @@ def program_of(
 ) -> Program:
     """The compiled program of a jaxpr for the host's CPU, compiled on first use."""
     cache = _programs.setdefault(closed, {})
-    key = (tuple(donated), config.jaxc_jit_target, pipeline)
+    key = (tuple(donated), config.jaxc_jit_target, config.jaxc_copy_in_place, pipeline)
     found = cache.get(key)
     if found is None:
         found = cache[key] = Program(closed, donated, name, pipeline)
