@@ -149,6 +149,20 @@ def test_the_default_backend_is_the_cpu_unless_jax_platforms_says_otherwise(devi
         jnp.ones(3)
 
 
+def test_processes_and_empty_lists():
+    assert jax.local_devices(process_index=0) == jax.devices()
+    for keywords in ({"process_index": 5}, {"host_id": 5}):
+        with pytest.raises(ValueError, match="Unknown process_index 5"):
+            jax.local_devices(**keywords)
+    before = jax.config.jax_platforms
+    try:
+        for nothing in (",", " "):
+            jax.config.update("jax_platforms", nothing)
+            assert jax.devices() == [CPU]
+    finally:
+        jax.config.update("jax_platforms", before)
+
+
 def test_absent_backends():
     with pytest.raises(RuntimeError, match=r"Unknown backend abacus\. Available backends are \['c"):
         jax.devices("abacus")
@@ -438,16 +452,29 @@ def test_default_device(device):
 
 
 def test_default_device_of_the_process(device):
-    found = []
+    """In threads that are made later and in those that ran operations before."""
+    steps, found = threading.Barrier(2, timeout=60), []
+
+    def early():
+        found.append(jnp.ones(3).device)
+        steps.wait()
+        steps.wait()
+        found.append((jnp.ones(3) + 1).device)
+
+    thread = threading.Thread(target=early)
+    thread.start()
+    steps.wait()
     jax.config.update("jax_default_device", device)
     try:
-        thread = threading.Thread(target=lambda: found.append(jnp.ones(3).device))
-        thread.start()
+        steps.wait()
         thread.join()
+        later = threading.Thread(target=lambda: found.append(jnp.ones(3).device))
+        later.start()
+        later.join()
         assert jnp.ones(3).device == device
     finally:
         jax.config.update("jax_default_device", None)
-    assert found == [device]
+    assert found == [CPU, device, device]
     with pytest.raises(ValueError, match=r"must be passed either a Device object .* got: 'abacus'"):
         jax.config.update("jax_default_device", "abacus")
 
