@@ -144,7 +144,9 @@ def dump_stages(
     return dump.dump_stages(module, target, until, locations=locations, pipeline=passes)
 
 
-def report(module: ir.Module, target: Target | None = None) -> Report:
+def report(
+    module: ir.Module, target: Target | None = None, pipeline: PipelineSpec | None = None
+) -> Report:
     """What became of a `lax` module: its dispatches, loops and updates; it is lowered in place.
 
     Raises:
@@ -152,14 +154,18 @@ def report(module: ir.Module, target: Target | None = None) -> Report:
     """
     from jaxc_compiler import report as reporting
 
-    return reporting.report_of(module, target or targets.get("cpu"))
+    target = target or targets.get("cpu")
+    return reporting.report_of(module, target, _resolve(pipeline, target))
 
 
-def dispatches(module: ir.Module, target: Target | None = None) -> dict[str, Node]:
+def dispatches(
+    module: ir.Module, target: Target | None = None, pipeline: PipelineSpec | None = None
+) -> dict[str, Node]:
     """The dispatches of a `lax` module by the name of their function in the executable."""
     from jaxc_compiler import report as reporting
 
-    return reporting.dispatches_of(module, target or targets.get("cpu"))
+    target = target or targets.get("cpu")
+    return reporting.dispatches_of(module, target, _resolve(pipeline, target))
 
 
 def explore(
@@ -168,6 +174,7 @@ def explore(
     *,
     jaxpr: Sequence[tuple[str, Sequence[tuple[str, int]]]] = (),
     defined_at: tuple[str, int] | None = None,
+    pipeline: PipelineSpec | None = None,
 ) -> Page:
     """The explorer's page of a program: every stage side by side, the dispatch graph, the passes.
 
@@ -175,10 +182,13 @@ def explore(
       make_module: makes the `lax` module; called for each way the module is lowered.
       jaxpr: the rows of the frontend's stage, each with the user's files and lines.
       defined_at: the file and line of the user's function.
+      pipeline: what the user says about it; default is the target's own.
     """
     from jaxc_compiler import explorer
 
-    return explorer.page_of(make_module, target or targets.get("cpu"), jaxpr, defined_at)
+    target = target or targets.get("cpu")
+    passes = _resolve(pipeline, target)
+    return explorer.page_of(make_module, target, jaxpr, defined_at, passes)
 
 
 # -- the key of the compile cache ----------------------------------------------------------------

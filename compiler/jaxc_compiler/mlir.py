@@ -156,12 +156,24 @@ def dtype_of(element: ir.Type) -> Any:
 
 
 def aval_of(mlir_type: ir.Type) -> ShapedArray:
-    """The aval of a tensor type."""
+    """The aval of a tensor type.
+
+    Raises:
+      TypeError: for a type that is no array's.
+    """
     found = _avals.get(mlir_type)
     if found is None:
-        found = ShapedArray(tuple(mlir_type.shape), dtype_of(mlir_type.element_type))
-        _avals[mlir_type] = found
+        found = _avals[mlir_type] = _aval_of(mlir_type)
     return found
+
+
+def _aval_of(mlir_type: ir.Type) -> ShapedArray:
+    if not isinstance(mlir_type, ir.RankedTensorType) or not mlir_type.has_static_shape:
+        raise TypeError(f"expected a tensor of a known shape, got {mlir_type}")
+    element = mlir_type.element_type
+    if str(element) not in _DTYPES and str(element) != "!lax.key":
+        raise TypeError(f"expected a tensor of numbers of a known dtype, got {mlir_type}")
+    return ShapedArray(tuple(mlir_type.shape), dtype_of(element))
 
 
 def storage_type(mlir_type: ir.Type) -> ir.Type:

@@ -58,7 +58,9 @@ def build(
     loaded = executable.load(vmfb)
     if recording.current is None:
         return loaded
-    program = Program(name, physicalize(closed), tuple(donated), vmfb, loaded.device.driver)
+    program = Program(
+        name, physicalize(closed), tuple(donated), vmfb, loaded.device.driver, pipeline=pipeline
+    )
     return recording.current.watch(loaded, program)
 
 
@@ -81,7 +83,9 @@ def build_for(
     if recording.current is None:
         return loaded
     address = getattr(device.runtime, "uri", device.backend)
-    program = Program(name, physicalize(closed), tuple(donated), vmfb, address, device)
+    program = Program(
+        name, physicalize(closed), tuple(donated), vmfb, address, device, pipeline=pipeline
+    )
     return recording.current.watch(loaded, program)
 
 
@@ -102,18 +106,17 @@ def _artifact(
     closed = physicalize(closed)
     cache = disk_cache()
     users = _of_the_user(closed, pipeline)
-    if users is None:
+    if users is None or config.jaxc_copy_in_place != "allow":  # copies are looked for every time
         with _COMPILING:
             return _compile(closed, name, donated, target, pipeline)
-    extra = (name, tuple(donated), *_copies_looked_for(), *users)
+    extra = (name, tuple(donated), *users)
     key = driver.cache_key(format_jaxpr(closed), target, extra=extra)
     vmfb = cache.get(key)
     if vmfb is None:
         with _COMPILING:
             vmfb = cache.get(key) if cache.enabled else None
             if vmfb is None:
-                with recording.span(f"compile {name}", "compile"):
-                    vmfb = _compile(closed, name, donated, target, pipeline)
+                vmfb = _compile(closed, name, donated, target, pipeline)
                 cache.put(key, vmfb)
     return vmfb
 
@@ -137,18 +140,16 @@ def _compile(
 ) -> bytes:
     from jaxc.lowering import lower_jaxpr
 
-    if config.jaxc_copy_in_place != "allow":
-        _check_copies(lower_jaxpr(closed, name, donated), target, name)
-    module = lower_jaxpr(closed, name, donated)
-    return driver.compile(module, target, pipeline=pipeline).vmfb
+    with recording.span(f"compile {name}", "compile"):
+        if config.jaxc_copy_in_place != "allow":
+            _check_copies(lower_jaxpr(closed, name, donated), target, name, pipeline)
+        module = lower_jaxpr(closed, name, donated)
+        return driver.compile(module, target, pipeline=pipeline).vmfb
 
 
-def _copies_looked_for() -> tuple[str, ...]:
-    """A program that was compiled unwatched is compiled again when copies are looked for."""
-    return () if config.jaxc_copy_in_place == "allow" else (config.jaxc_copy_in_place,)
-
-
-def _check_copies(module: Any, target: Target | None, name: str) -> None:
+def _check_copies(
+    module: Any, target: Target | None, name: str, pipeline: PipelineSpec | None
+) -> None:
     """Act on `jaxc_copy_in_place`: log the updates that copy, or raise for the first.
 
     What is not known, as of all programs that XLA compiles, is logged.
@@ -160,7 +161,7 @@ def _check_copies(module: Any, target: Target | None, name: str) -> None:
     if target is not None and target.backend == "pjrt":
         log(f"{name}: XLA compiles for {target}: which updates copy is not known")
         return
-    report = driver.report(module, target)
+    report = driver.report(module, target, pipeline)
     for update in report.unknown_updates:
         log(f"{update.line or name}: {update.name}: whether it copies is not known for {target}")
     for update in report.copies:
@@ -197,7 +198,12 @@ def stage_text(
 
 
 def report_of(
-    closed: ClosedJaxpr, device: Device, *, name: str = "main", donated: Sequence[bool] = ()
+    closed: ClosedJaxpr,
+    device: Device,
+    *,
+    name: str = "main",
+    donated: Sequence[bool] = (),
+    pipeline: PipelineSpec | None = None,
 ) -> Any:
     """What the compiler makes of a jaxpr for a device: see `jaxc_compiler.report`.
 
@@ -208,11 +214,16 @@ def report_of(
 
     with _COMPILING:
         module = lower_jaxpr(physicalize(closed), name, donated)
-        return driver.report(module, target_of(device))
+        return driver.report(module, target_of(device), pipeline)
 
 
 def explore(
-    closed: ClosedJaxpr, device: Device, *, name: str = "main", donated: Sequence[bool] = ()
+    closed: ClosedJaxpr,
+    device: Device,
+    *,
+    name: str = "main",
+    donated: Sequence[bool] = (),
+    pipeline: PipelineSpec | None = None,
 ) -> Any:
     """The explorer's page of a jaxpr for a device: see `jaxc_compiler.explorer`."""
     from jaxc.lowering import lower_jaxpr
@@ -221,15 +232,16 @@ def explore(
         return lower_jaxpr(physicalize(closed), name, donated)
 
     with _COMPILING:
-        return driver.explore(make, target_of(device), jaxpr=format_with_lines(closed))
+        return driver.explore(
+            make, target_of(device), jaxpr=format_with_lines(closed), pipeline=pipeline
+        )
 
 
-def dispatches_of(
-    closed: ClosedJaxpr, device: Device | None, *, name: str, donated: Sequence[bool] = ()
-) -> Any:
-    """The dispatches of a compiled jaxpr by the name of their function in the executable."""
+def dispatches_of(program: Program) -> Any:
+    """The dispatches of a recorded program by the name of their function in the executable."""
     from jaxc.lowering import lower_jaxpr
 
-    target = None if device is None else target_of(device)
+    target = None if program.device is None else target_of(program.device)
     with _COMPILING:
-        return driver.dispatches(lower_jaxpr(closed, name, donated), target)
+        module = lower_jaxpr(program.closed, program.name, program.donated)
+        return driver.dispatches(module, target, program.pipeline)

@@ -16,30 +16,18 @@ from typing import Any
 import numpy as np
 
 from jaxc.core.defined import DEFINED
-from jaxc.core.jaxpr import ClosedJaxpr, Jaxpr, JaxprEqn, Literal
+from jaxc.core.jaxpr import CALLS, ClosedJaxpr, Jaxpr, JaxprEqn, Literal
 from jaxc.core.source import SourceInfo, at
 from jaxc.core.trace import eval_context
 from jaxc.expansions import EXPANSIONS
+from jaxc.physical import physicalize
 from jaxc.transforms.api import make_jaxpr
-from jaxc.transforms.stages import ShapeDtypeStruct
+from jaxc.transforms.stages import struct_of
 from jaxc_compiler import mlir
 from jaxc_compiler.dialects import definition, lax
 from jaxc_compiler.marks import DONATED, WEIGHT, WEIGHT_VALUE
 from jaxc_compiler.mlir import ir
 
-# Calls that run their jaxpr and nothing else, and the parameter that holds it.
-CALLS = {
-    "jit": "jaxpr",
-    "pjit": "jaxpr",
-    "core_call": "call_jaxpr",
-    "closed_call": "call_jaxpr",
-    "checkpoint": "jaxpr",
-    "remat2": "jaxpr",
-    "remat": "jaxpr",
-    "custom_jvp_call": "call_jaxpr",
-    "custom_vjp_call": "call_jaxpr",
-    "custom_vjp_call_jaxpr": "fun_jaxpr",
-}
 ERASED = {"stop_gradient"}  # says something to transformations only
 
 
@@ -268,16 +256,31 @@ def _is_expanded(eqn: JaxprEqn) -> bool:
 
 
 def _expansion(eqn: JaxprEqn) -> ClosedJaxpr:
-    """The program of simpler ops that computes an equation."""
+    """The program of simpler ops that computes an equation.
+
+    Raises:
+      TypeError: it gives something else than what the equation was traced with.
+    """
     name = eqn.primitive.name
-    function = DEFINED[name].fun if name in DEFINED else EXPANSIONS[name]
+    own = name in DEFINED
+    function = DEFINED[name].fun if own else EXPANSIONS[name]
+    avals = [atom.aval for atom in eqn.invars]
+    if not own:  # ours depend on dtypes only, as the text of a jaxpr does
+        avals = [aval.strip_weak_type() for aval in avals]
 
     def program(*operands: Any) -> Any:
         return function(*operands, **eqn.params)
 
     with eval_context(), at(eqn.source_info):  # its ops come from where the equation does
-        avals = [atom.aval for atom in eqn.invars]
-        return make_jaxpr(program)(*[ShapeDtypeStruct(a.shape, a.dtype) for a in avals])
+        found = make_jaxpr(program)(*map(struct_of, avals))
+    wanted = [var.aval.str_short() for var in eqn.outvars]
+    got = [aval.str_short() for aval in found.out_avals]
+    if got != wanted:
+        raise TypeError(
+            f"{name} gives {', '.join(got)} when it is compiled, expected {', '.join(wanted)} as "
+            "when it was traced"
+        )
+    return physicalize(found)
 
 
 def _location(eqn: JaxprEqn) -> ir.Location:

@@ -178,6 +178,87 @@ def test_a_name_is_defined_once_or_replaced(own):
     np.testing.assert_array_equal(jaxc.jit(lambda x, y: second(x, y) * 2)(X, Y), (X + Y) * 2)
 
 
+def test_parameters_and_flags_that_change_the_result_type(own):
+    """1 equals 1.0; what a weak type or a flag decides is decided alike when it is compiled."""
+
+    @own("scaled")
+    def scaled(x, *, k=1, ks=(1,)):
+        return x * k * ks[0]
+
+    @own("widened")
+    def widened(x):
+        return x.astype(float)
+
+    @own("halved")
+    def halved(x):
+        return x * jnp.full(3, 0.5, jnp.float16)
+
+    @own("noisy")
+    def noisy(x):
+        return x + jaxc.random.uniform(jaxc.random.key(0), (3,))
+
+    def check(f, *args):
+        eager, compiled = f(*args), jaxc.jit(f)(*args)
+        assert eager.dtype == compiled.dtype
+        np.testing.assert_array_equal(eager, compiled)
+        return eager.dtype
+
+    i = jnp.arange(3)
+    assert check(lambda i: scaled(i, k=2), i) == np.int32
+    assert check(lambda i: scaled(i, k=2.0), i) == np.float32
+    assert check(lambda i: scaled(i, ks=(1.0,)), i) == np.float32
+    assert check(widened, i) == np.float32
+    with jaxc.enable_x64(True):
+        assert check(widened, i) == np.float64
+    check(noisy, X)
+    with jaxc.threefry_partitionable(True):
+        check(noisy, X)
+    assert check(halved, jnp.float32(2)) == np.float32
+    assert check(halved, 2.0) == np.float16
+
+
+def test_operations_on_a_device(own, vulkan):
+    @own("scaled")
+    def scaled(x, *, k=1):
+        return x * k
+
+    i = jaxc.device_put(jnp.arange(3), vulkan)
+    assert [scaled(i, k=k).dtype for k in (2, 2.0)] == [np.int32, np.float32]
+
+
+def test_a_function_that_changes_its_result_is_said(own):
+    types = [jnp.float32, jnp.float32, jnp.int32]
+
+    @own("fickle")
+    def fickle(x):
+        return x.astype(types.pop(0))
+
+    with pytest.raises(TypeError, match=r"fickle gives i32\[3\] when it is compiled, expected f32"):
+        jaxc.jit(lambda x: fickle(fickle(x)))(X)
+
+
+def test_a_factory_does_not_replace(own):
+    def factory(scale):
+        return own("scaled")(lambda x: x * scale)
+
+    factory(2.0)
+    with pytest.raises(ValueError, match="'scaled' is defined already: replace=True"):
+        factory(3.0)
+    own("scaled", replace=True)(lambda x: x)
+
+
+def test_an_operation_that_is_gone():
+    first = define_op("passing")(lambda x: x + 1)
+    second = define_op("passing", replace=True)(lambda x: x + 2)
+    for call in (first, jaxc.jit(lambda x: first(x))):
+        with pytest.raises(RuntimeError, match="'passing' was replaced by another of that name"):
+            call(X)
+    second.remove()
+    for call in (lambda: second(X), lambda: jaxc.jit(lambda x: second(x))(X), second.remove):
+        with pytest.raises(RuntimeError, match="op 'passing' was removed"):
+            call()
+
+
 def test_a_file_may_be_run_again():
     for _ in range(2):
         op = made(element=False)
@@ -218,6 +299,13 @@ def test_mistakes_in_rules(own):
     wrong_kernel.def_numpy(lambda x: x.astype(np.float64))
     with pytest.raises(TypeError, match=r"NumPy kernel of wrong_kernel must return f32\[3\], got "):
         wrong_kernel(X)
+
+    wrong_kernel.def_jvp(lambda primals, tangents: (primals[0], jnp.ones(7)))
+    with pytest.raises(TypeError, match=r"wrong_kernel returned f32\[3\] with tangent f32\[7\]"):
+        jaxc.jvp(wrong_kernel, (X,), (X,))
+    wrong_kernel.def_jvp(lambda primals, tangents: (primals[0].sum(), tangents[0].sum()))
+    with pytest.raises(TypeError, match=r"JVP rule of wrong_kernel must return f32\[3\], got f32"):
+        jaxc.grad(lambda x: wrong_kernel(x).sum())(X)
 
     wrong_kernel.def_element(lambda s, x: s.gt(x, 0.0))
     with pytest.raises((CompileError, TypeError), match="must return float32, got bool"):

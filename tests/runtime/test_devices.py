@@ -147,6 +147,20 @@ def test_the_default_backend_is_the_cpu_unless_jax_platforms_says_otherwise(devi
         jnp.ones(3)
 
 
+def test_processes_and_empty_lists():
+    assert jax.local_devices(process_index=0) == jax.devices()
+    for keywords in ({"process_index": 5}, {"host_id": 5}):
+        with pytest.raises(ValueError, match="Unknown process_index 5"):
+            jax.local_devices(**keywords)
+    before = jax.config.jax_platforms
+    try:
+        for nothing in (",", " "):
+            jax.config.update("jax_platforms", nothing)
+            assert jax.devices() == [CPU]
+    finally:
+        jax.config.update("jax_platforms", before)
+
+
 def test_absent_backends():
     with pytest.raises(RuntimeError, match=r"Unknown backend abacus\. Available backends are \['c"):
         jax.devices("abacus")
@@ -303,6 +317,38 @@ def test_donated_arguments(device):
     assert loose.tolist() == [1, 1, 1]
 
 
+def test_what_is_returned_uncomputed_outlives_what_it_was(device):
+    """Constants, arguments and repeated results: donating one array leaves the others."""
+    spend = jax.jit(lambda x: x + 1, donate_argnums=0)
+    constant = jax.jit(lambda x: jnp.array([1.0, 2.0, 3.0]))
+    identity = jax.jit(lambda x: x)
+    twice = jax.jit(lambda x: [x * 2] * 2)
+    for target in (CPU, device):
+        x = jax.device_put(jnp.arange(1.0, 4.0), target)
+        for _ in range(2):
+            assert spend(constant(x)).tolist() == [2, 3, 4]
+            assert spend(identity(x)).tolist() == [2, 3, 4]
+        assert x.tolist() == [1, 2, 3]
+        first, second = twice(x)
+        assert (first.device, second.device) == (target, target)
+        assert spend(first).tolist() == [3, 5, 7]
+        assert second.tolist() == [2, 4, 6]
+
+
+def test_constants_outlive_the_arrays_that_were_closed_over(device):
+    spend = jax.jit(lambda x: x + 1, donate_argnums=0)
+    for target in (CPU, device):
+        for made in (jnp.ones(3), jax.jit(lambda x: x * 1)(jnp.ones(3))):
+            table = jax.device_put(made, target)
+            function = jax.jit(lambda x, table=table: (x + table, table))
+            zeros = jax.device_put(jnp.zeros(3), target)
+            for _ in range(2):
+                assert [r.tolist() for r in function(zeros)] == [[1, 1, 1]] * 2
+                if not table.is_deleted():
+                    assert spend(table).tolist() == [2, 2, 2]
+            assert table.is_deleted()
+
+
 def test_constants_are_transferred_once(device, ones, monkeypatch):
     table = jnp.arange(3.0)
     function = jax.jit(lambda x: x + table)
@@ -345,6 +391,49 @@ def test_device_and_backend_of_jit(device):
         jax.jit(abs, device=device, backend="cpu")
 
 
+def test_shardings_of_jit(ones, device):
+    there, here = (jax.sharding.SingleDeviceSharding(d) for d in (device, CPU))
+    named = jax.sharding.NamedSharding(
+        jax.sharding.Mesh([device], ("x",)), jax.sharding.PartitionSpec()
+    )
+    host, on_cpu = np.ones(3, np.float32), jax.device_put(np.ones(3, np.float32), CPU)
+    by_arguments = jax.jit(lambda x: x + 1, in_shardings=(there,))
+    assert by_arguments(host).device == device
+    assert by_arguments(on_cpu).device == device
+    by_results = jax.jit(out_shardings=[named])(lambda x: [x + 1])
+    assert by_results(host)[0].device == device
+    with pytest.raises(ValueError, match=r"platform CPU and explicit output sharding with device"):
+        by_results(on_cpu)
+    to_host = jax.jit(lambda x: x + 1, in_shardings=here)
+    for _ in range(2):  # the short path too
+        assert to_host(jnp.ones(3)).device == CPU
+        assert to_host(ones).device == CPU
+
+
+def test_shardings_of_structs(device):
+    there, here = (
+        jax.ShapeDtypeStruct((3,), np.float32, sharding=jax.sharding.SingleDeviceSharding(d))
+        for d in (device, CPU)
+    )
+    compiled = jax.jit(lambda x: x + 1).lower(there).compile()
+    assert compiled(np.ones(3, np.float32)).device == device
+    with pytest.raises(ValueError, match=r"incompatible devices for jitted computation. Got arg"):
+        jax.jit(lambda x, y: x + y).lower(there, here)
+
+
+def test_shardings_that_are_refused(device):
+    there, here = map(jax.sharding.SingleDeviceSharding, (device, CPU))
+    with pytest.raises(ValueError, match="Got explicit sharding with device ids"):
+        jax.jit(abs, in_shardings=there, out_shardings=here)
+    with pytest.raises(TypeError, match=r"in_shardings: expected shardings, .* got 3"):
+        jax.jit(abs, in_shardings=3)
+    several = jax.sharding.NamedSharding(
+        jax.sharding.Mesh([device, CPU], ("x",)), jax.sharding.PartitionSpec("x")
+    )
+    with pytest.raises(NotImplementedError, match="arrays over 2 devices are not supported"):
+        jax.jit(abs, out_shardings=several)
+
+
 def test_default_device(device):
     with jax.default_device(device):
         made = [jnp.ones(3), jnp.array([1, 2]), jnp.arange(3), jax.random.key(0),
@@ -359,16 +448,29 @@ def test_default_device(device):
 
 
 def test_default_device_of_the_process(device):
-    found = []
+    """In threads that are made later and in those that ran operations before."""
+    steps, found = threading.Barrier(2, timeout=60), []
+
+    def early():
+        found.append(jnp.ones(3).device)
+        steps.wait()
+        steps.wait()
+        found.append((jnp.ones(3) + 1).device)
+
+    thread = threading.Thread(target=early)
+    thread.start()
+    steps.wait()
     jax.config.update("jax_default_device", device)
     try:
-        thread = threading.Thread(target=lambda: found.append(jnp.ones(3).device))
-        thread.start()
+        steps.wait()
         thread.join()
+        later = threading.Thread(target=lambda: found.append(jnp.ones(3).device))
+        later.start()
+        later.join()
         assert jnp.ones(3).device == device
     finally:
         jax.config.update("jax_default_device", None)
-    assert found == [device]
+    assert found == [CPU, device, device]
     with pytest.raises(ValueError, match=r"must be passed either a Device object .* got: 'abacus'"):
         jax.config.update("jax_default_device", "abacus")
 

@@ -46,6 +46,22 @@ def test_without_it_the_program_is_another():
     np.testing.assert_allclose(jaxc.jit(f)(X), np.sin(X) + 1, rtol=1e-6)
 
 
+def test_what_is_said_of_the_program_is_of_its_passes():
+    names = []
+    lowered = jaxc.jit(f, pipeline=sin_to_cos).lower(X)
+    for report in (lowered.report(), jaxc.jit(f).lower(X).report()):
+        [kernel] = report.dispatches
+        names.append({op.name for op in kernel.ops} & {"sin", "cos"})
+    assert names == [{"cos"}, {"sin"}]
+    assert "sin_to_cos" in lowered.explore().html
+    with jaxc.profiler.record() as recorder:
+        jaxc.jit(f, pipeline=sin_to_cos)(X)
+    [program] = jaxc.profiler.profile_of(recorder).programs
+    assert program.problem == "" and len(program.dispatches) == 1
+    [kernel] = backend.dispatches_of(recorder.programs[0]).values()
+    assert "cos" in {op.name for op in kernel.ops}
+
+
 def test_only_passes_that_a_file_tells_are_cached_on_disk(monkeypatch):
     kept = []
     monkeypatch.setattr(backend.disk_cache(), "put", lambda key, data: kept.append(key))

@@ -28,6 +28,12 @@ JAX_PROGRAMS = {
     "layer norm": lambda j: lambda x: (x - x.mean(-1, keepdims=True)) / x.std(-1, keepdims=True),
     "attention": lambda j: lambda x: j.nn.softmax(x @ x.T / 2.0) @ x,
     "sort": lambda j: lambda x: j.numpy.sort(x, 1),
+    "sort of complex numbers": lambda j: lambda x: j.lax.sort(
+        j.lax.complex(j.numpy.round(x), x[::-1]), dimension=1
+    ),
+    "sort by two keys": lambda j: lambda x: j.lax.sort(
+        (j.numpy.round(x), x[::-1], x), dimension=1, num_keys=2
+    ),
     "argsort, descending": lambda j: lambda x: j.numpy.argsort(x, 1, descending=True),
     "median": lambda j: lambda x: j.numpy.median(x, 1),
     "top_k": lambda j: lambda x: j.lax.top_k(x, 2),
@@ -39,6 +45,12 @@ JAX_PROGRAMS = {
         lambda c: c.sum() < 100, lambda c: c * 2 + 1, abs(x)
     ),
     "cond": lambda j: lambda x: j.lax.cond(x.sum() > 0, j.numpy.sin, j.numpy.cos, x),
+    "slice before the start": lambda j: lambda x: j.lax.dynamic_slice(
+        x, -(x[:2, 0] < 9).astype(int), (2, 2), allow_negative_indices=(False, False)
+    ),
+    "update before the start": lambda j: lambda x: j.lax.dynamic_update_slice(
+        x, x[:2, :2], -(x[:2, 0] < 9).astype(int), allow_negative_indices=(False, False)
+    ),
     "gather": lambda j: lambda x: x[j.numpy.array([0, 9, 1, -1])],
     "scatter": lambda j: lambda x: x.at[j.numpy.array([0, 9, 0])].add(1.0),
     "two indices": lambda j: lambda x: x.at[1:3, j.numpy.array([0, 2])].set(7.0),
@@ -140,6 +152,21 @@ def test_case_out_of_range_takes_the_last_branch():
     assert found == [20, 10, 20, 20]
 
 
+@pytest.mark.parametrize("kind, dtype", [("i32", np.int32), ("ui8", np.uint8)])
+def test_power_of_integers(kind, dtype):
+    types = f"tensor<4x{kind}>"
+    text = f"""func.func @main(%x: {types}, %y: {types}) -> {types} {{
+      %0 = stablehlo.power %x, %y : {types}
+      return %0 : {types}
+    }}"""
+    program = stablehlo.read(text)
+    x, y = np.array([2, 3, 0, 7], dtype), np.array([7, 5, 0, 9], dtype)
+    np.testing.assert_array_equal(program(x, y)[0], x**y)
+    if kind == "i32":
+        x, y = np.array([1, -1, -1, 2], dtype), np.array([-3, -3, -2, -1], dtype)
+        np.testing.assert_array_equal(program(x, y)[0], [1, -1, 1, 0])
+
+
 def test_fold_that_starts_elsewhere():
     text = """func.func @main(%x: tensor<4xf32>) -> tensor<f32> {
       %c = stablehlo.constant dense<5.0> : tensor<f32>
@@ -181,6 +208,62 @@ REFUSED = {
           return %0 : tensor<4xf32>"""),
         "the comparator is neither ascending nor descending",
     ),
+    "order of something else": (
+        _main("""  %0 = "stablehlo.sort"(%x) <{dimension = 0 : i64}> ({
+          ^bb0(%a: tensor<f32>, %b: tensor<f32>):
+            %c = stablehlo.floor %a : tensor<f32>
+            %d = stablehlo.floor %b : tensor<f32>
+            %e = stablehlo.compare LT, %c, %d : (tensor<f32>, tensor<f32>) -> tensor<i1>
+            stablehlo.return %e : tensor<i1>
+          }) : (tensor<4xf32>) -> tensor<4xf32>
+          return %0 : tensor<4xf32>"""),
+        r"-:2:8: error: stablehlo\.sort: a comparator with stablehlo\.floor",
+    ),
+    "order up to a bound": (
+        _main("""  %k = stablehlo.constant dense<50.0> : tensor<f32>
+          %0 = "stablehlo.sort"(%x) <{dimension = 0 : i64}> ({
+          ^bb0(%a: tensor<f32>, %b: tensor<f32>):
+            %c = stablehlo.compare LT, %a, %k : (tensor<f32>, tensor<f32>) -> tensor<i1>
+            %d = stablehlo.select %c, %a, %k : tensor<i1>, tensor<f32>
+            %e = stablehlo.compare LT, %d, %b : (tensor<f32>, tensor<f32>) -> tensor<i1>
+            stablehlo.return %e : tensor<i1>
+          }) : (tensor<4xf32>) -> tensor<4xf32>
+          return %0 : tensor<4xf32>"""),
+        "the comparator is neither ascending nor descending",
+    ),
+    "order of real parts": (
+        _main("""  %0 = "stablehlo.sort"(%x) <{dimension = 0 : i64}> ({
+          ^bb0(%a: tensor<complex<f32>>, %b: tensor<complex<f32>>):
+            %c = stablehlo.real %a : (tensor<complex<f32>>) -> tensor<f32>
+            %d = stablehlo.real %b : (tensor<complex<f32>>) -> tensor<f32>
+            %e = stablehlo.compare LT, %c, %d : (tensor<f32>, tensor<f32>) -> tensor<i1>
+            stablehlo.return %e : tensor<i1>
+          }) : (tensor<4xcomplex<f32>>) -> tensor<4xcomplex<f32>>
+          return %0 : tensor<4xcomplex<f32>>""",
+          "tensor<4xcomplex<f32>>", "tensor<4xcomplex<f32>>"),
+        "the comparator is neither ascending nor descending",
+    ),
+    "unknown shape": (
+        _main("  return %x : tensor<?xf32>", "tensor<?xf32>", "tensor<?xf32>"),
+        r"argument of @main: expected a tensor of a known shape, got tensor<\?xf32>",
+    ),
+    "unknown shape inside": (
+        _main("  %0 = stablehlo.abs %x : (tensor<4xf32>) -> tensor<?xf32>\n"
+              "  return %0 : tensor<?xf32>", "tensor<?xf32>"),
+        r"-:2:8: error: stablehlo\.abs: expected a tensor of a known shape",
+    ),
+    "no body": ("func.func private @main(tensor<2xf32>) -> tensor<2xf32>", "@main has no body"),
+    "no tensor": (_main("  return %x : i32", "i32", "i32"), "known shape, got i32"),
+    "quantized": (
+        _main("  return %x : tensor<2x!quant.uniform<i8:f32, 1.0>>",
+              *["tensor<2x!quant.uniform<i8:f32, 1.0>>"] * 2),
+        r"expected a tensor of numbers of a known dtype, got tensor<2x!quant",
+    ),
+    "constant elsewhere": (
+        _main("  %0 = stablehlo.constant dense_resource<big> : tensor<4xf32>\n"
+              "  return %0 : tensor<4xf32>"),
+        "a constant as dense_resource: expected its elements",
+    ),
     "invalid": (_main("  %0 = stablehlo.sine %x : tensor<5xf32>\n return %0 : tensor<5xf32>"),
                 "error"),
 }  # fmt: skip
@@ -191,6 +274,11 @@ def test_refused(name):
     data, message = REFUSED[name]
     with pytest.raises(CompileError, match=message):
         stablehlo.read(data)
+
+
+def test_what_is_no_program():
+    with pytest.raises(TypeError, match="expected text or bytes, got int"):
+        stablehlo.read(3)
 
 
 # -- compiled --------------------------------------------------------------------------------------

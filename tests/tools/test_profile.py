@@ -14,6 +14,7 @@ from runtime.device_harness import device_of
 
 import jaxc
 import jaxc.numpy as jnp
+from jaxc.extend import define_op
 from jaxc_runtime import replay
 
 pytestmark = pytest.mark.compiler
@@ -94,6 +95,29 @@ def test_a_mistake_is_one_line(tmp_path):
     )  # fmt: skip
     assert done.returncode == 2
     assert done.stderr == "jaxc: cannot read missing.py: No such file or directory\n"
+
+
+def test_programs_and_kernels_of_the_user_are_recorded():
+    value = object()
+    doubled = define_op("doubled")(lambda x, *, kernel=1: x * 2)
+    doubled.def_numpy(lambda x, *, kernel: x * 2)
+    try:
+        with jaxc.profiler.record() as recorder:
+            doubled(jnp.ones(2))
+            jaxc.jit(lambda x: x - 7, pipeline=lambda module, target: value)(jnp.ones(2))
+    finally:
+        doubled.remove()
+    found = {(event.name, event.category) for event in recorder.events}
+    assert {("doubled", "eager"), ("compile <lambda>", "compile")} <= found
+    assert all(e.line[0] == __file__ for e in recorder.events if e.name == "doubled")
+
+
+def test_a_folder_that_is_none_leaves_the_profiler_as_it_was(tmp_path):
+    with pytest.raises(TypeError):
+        jaxc.profiler.start_trace(None)
+    with jaxc.profiler.trace(tmp_path):
+        jnp.sin(jnp.ones(2))
+    assert any(span["name"] == "sin" for span in spans(tmp_path / jaxc.profiler.FILE_NAME))
 
 
 def test_times_add_up_to_what_a_clock_says():

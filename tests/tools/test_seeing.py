@@ -248,6 +248,25 @@ def test_copies_can_be_forbidden_or_logged(action, caplog):
         jaxc.config.update("jaxc_copy_in_place", before)
 
 
+def test_copies_are_looked_for_whenever_the_flag_says_so(caplog):
+    """In programs that were called before, and in those that another process compiled."""
+    update = jaxc.jit(lambda x: x.at[0].set(5.0))
+    update(jnp.zeros(3))
+    before = jaxc.config.jaxc_copy_in_place
+    try:
+        for times in (1, 2):
+            jaxc.config.update("jaxc_copy_in_place", "log")
+            jaxc.clear_caches()
+            update(jnp.zeros(3))
+            assert caplog.text.count("copies f32[3]: argument 0 is not donated") == times
+        jaxc.config.update("jaxc_copy_in_place", "error")
+        with pytest.raises(jaxc.errors.CopyInPlaceError, match="argument 0 is not donated"):
+            update(jnp.zeros(3))
+    finally:
+        jaxc.config.update("jaxc_copy_in_place", before)
+    np.testing.assert_array_equal(update(jnp.zeros(3)), [5, 0, 0])
+
+
 def test_scan_flops_count_every_step():
     def rnn(w, h, xs):
         def step(h, x):

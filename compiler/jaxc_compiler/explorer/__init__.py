@@ -20,6 +20,7 @@ from jaxc_compiler.diagnostics import CompileError
 from jaxc_compiler.dump import PassText
 from jaxc_compiler.explorer.lines import Row, read
 from jaxc_compiler.mlir import ir
+from jaxc_compiler.pipelines import Pipeline
 from jaxc_compiler.report import Report
 from jaxc_compiler.report.data import Line
 from jaxc_compiler.report.flow import report_of_flow
@@ -84,6 +85,7 @@ def page_of(
     target: Target,
     jaxpr: Sequence[JaxprRow] = (),
     defined_at: tuple[str, int] | None = None,
+    pipeline: Pipeline | None = None,
 ) -> Page:
     """Compile a program stage by stage and make its page.
 
@@ -92,6 +94,7 @@ def page_of(
       target: what it is compiled for.
       jaxpr: the frontend's stage.
       defined_at: the file and line of the function.
+      pipeline: what lowers it; default is the target's own.
 
     Raises:
       CompileError: if one of our passes fails.
@@ -100,7 +103,7 @@ def page_of(
     module = make_module()
     name = module.operation.attributes["sym_name"].value
     updates = updates_of(module)
-    code = pipelines.lower(module, target, [watch])
+    code = pipelines.lower(module, target, [watch], pipeline)
     report, below, problem = watch.report or Report(name, str(target)), {}, ""
     try:
         if dump.is_irees(target):

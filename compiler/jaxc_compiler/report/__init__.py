@@ -12,6 +12,7 @@ from typing import Any
 from jaxc_compiler import dump, pipelines, stages
 from jaxc_compiler.diagnostics import CompileError, Diagnostic
 from jaxc_compiler.mlir import ir
+from jaxc_compiler.pipelines import Pipeline
 from jaxc_compiler.report.data import Edge, Line, Loop, Node, OpUse, Report, Update
 from jaxc_compiler.report.flow import report_of_flow
 from jaxc_compiler.report.kernels import report_of_kernels
@@ -44,12 +45,13 @@ class _AtKernelStage(pipelines.Instrument):
             self.report = report_of_kernels(module, str(self.target))
 
 
-def report_of(module: Any, target: Target) -> Report:
+def report_of(module: Any, target: Target, pipeline: Pipeline | None = None) -> Report:
     """The report of a `lax` module, which is lowered in place.
 
     Args:
       module: its function is `main`.
       target: decides whose dispatches are reported.
+      pipeline: what lowers it; default is the target's own.
 
     Raises:
       CompileError: if the module does not compile, or XLA compiles for the target.
@@ -63,17 +65,17 @@ def report_of(module: Any, target: Target) -> Report:
         raise CompileError("report", [Diagnostic("error", message)])
     seen = _AtKernelStage(target)
     updates = updates_of(module)
-    code = pipelines.lower(module, target, [seen])
+    code = pipelines.lower(module, target, [seen], pipeline)
     return seen.report or report_of_flow(code, target, updates)
 
 
-def dispatches_of(module: Any, target: Target) -> dict[str, Node]:
+def dispatches_of(module: Any, target: Target, pipeline: Pipeline | None = None) -> dict[str, Node]:
     """The dispatches of a `lax` module by the name of their function in the executable.
 
     Besides kernels, these are the dispatches IREE forms of what is in no kernel.
     """
     seen = _AtKernelStage(target)
-    code = pipelines.lower(module, target, [seen])
+    code = pipelines.lower(module, target, [seen], pipeline)
     kernels = seen.report.nodes if seen.report else []
     found = {node.code: node for node in kernels if node.kind == "dispatch"}
     if not kernels or any(node.kind == "host" for node in kernels):

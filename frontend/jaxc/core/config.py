@@ -166,7 +166,7 @@ class Config:
             self._notify()
 
     def trace_context(self) -> tuple[Any, ...]:
-        """The flags a trace depends on: part of every trace cache's key."""
+        """The flags a trace or its program depends on: part of every trace cache's key."""
         return (
             self.jax_enable_x64,
             self.jax_threefry_partitionable,
@@ -175,6 +175,8 @@ class Config:
             self.jax_default_matmul_precision,
             self.jax_softmax_custom_jvp,
             self.jax_disable_jit,
+            self.jaxc_copy_in_place,
+            self.jaxc_jit_target,
         )
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+from jaxc.core.config import config
 from jaxc.core.jaxpr import Jaxpr, jaxprs_in_params
 
 
@@ -32,13 +33,19 @@ def fingerprint(jaxpr: Jaxpr) -> str | None:
     """What the operations in a jaxpr that the user defined depend on; None if no file tells."""
     if not DEFINED:
         return ""
-    prints = {name: DEFINED[name].fingerprint() for name in sorted(_names(jaxpr))}
-    return None if None in prints.values() else repr(prints) if prints else ""
+    uses = _uses(jaxpr)
+    prints = {name: DEFINED[name].fingerprint() for name in sorted({name for name, _ in uses})}
+    if None in prints.values():
+        return None
+    return repr((prints, uses, config.trace_context())) if uses else ""
 
 
-def _names(jaxpr: Jaxpr) -> set[str]:
-    found = {eqn.primitive.name for eqn in jaxpr.eqns} & DEFINED.keys()
+def _uses(jaxpr: Jaxpr) -> list[tuple[str, tuple[bool, ...]]]:
+    """Each use of such an operation and which operands have a weak type, which no text shows."""
+    found = []
     for eqn in jaxpr.eqns:
+        if eqn.primitive.name in DEFINED:
+            found.append((eqn.primitive.name, tuple([a.aval.weak_type for a in eqn.invars])))
         for inner in jaxprs_in_params(eqn.params):
-            found |= _names(inner)
+            found += _uses(inner)
     return found

@@ -85,8 +85,16 @@ def _open(backend: str) -> tuple[Device, ...]:
 
 def _requested() -> list[str]:
     """The backends of `jax_platforms`, the first of which is the default."""
-    named = config.jax_platforms or config.jax_platform_name or "cpu"
-    return [part.strip().lower() for part in named.split(",") if part.strip()]
+    return _allowed() or _names(config.jax_platform_name) or ["cpu"]
+
+
+def _allowed() -> list[str]:
+    """The backends of `jax_platforms`; empty if all are allowed."""
+    return _names(config.jax_platforms)
+
+
+def _names(listed: str | None) -> list[str]:
+    return [part.strip().lower() for part in (listed or "").split(",") if part.strip()]
 
 
 def _present() -> list[str]:
@@ -95,7 +103,7 @@ def _present() -> list[str]:
     from jaxc_runtime.errors import DeviceError
 
     found = []
-    for name in _requested() if config.jax_platforms else ("cpu", *platforms.names()):
+    for name in _allowed() or ("cpu", *platforms.names()):
         try:
             _open(name)
         except DeviceError:
@@ -124,9 +132,9 @@ def devices(backend: str | None = None) -> list[Device]:
     if isinstance(backend, Device):
         return devices(backend.backend)
     backend = backend.lower()
-    allowed = _requested() if config.jax_platforms else None
+    allowed = _allowed()
     for name in _FAMILIES.get(backend, (backend,)):
-        found = _devices_of(name) if allowed is None or {name, backend} & {*allowed} else None
+        found = _devices_of(name) if not allowed or {name, backend} & {*allowed} else None
         if found:
             return found
     if backend in _FAMILIES:
@@ -211,7 +219,14 @@ def default_device() -> Device:
 def local_devices(
     process_index: int | None = None, backend: str | None = None, host_id: int | None = None
 ) -> list[Device]:
-    """The devices of this process: `devices(backend)`."""
+    """The devices of this process: `devices(backend)`.
+
+    Raises:
+      ValueError: for a process other than this one, which is number 0.
+    """
+    index = process_index if host_id is None else host_id
+    if index not in (None, 0):
+        raise ValueError(f"Unknown process_index {index}")
     return devices(backend)
 
 

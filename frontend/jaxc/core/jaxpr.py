@@ -13,6 +13,14 @@ from jaxc.core.source import SourceInfo
 from jaxc.core.trace import get_aval
 from jaxc_compiler.opset.avals import ShapedArray
 
+# Calls that run their jaxpr and nothing else, and the parameter that holds it.
+CALLS = {
+    "jit": "jaxpr",
+    "remat2": "jaxpr",
+    "custom_jvp_call": "call_jaxpr",
+    "custom_vjp_call": "call_jaxpr",
+}
+
 _ids = itertools.count()
 
 

@@ -86,13 +86,22 @@ def place(array: Array, device: Device, committed: bool) -> Array:
     """
     if array.device == device and array.committed == committed:
         return array
+    return alias(array, device, committed)
+
+
+def alias(array: Array, device: Device, committed: bool) -> Array:
+    """`place`, but always a new array: one outlives the deletion or donation of the other.
+
+    Raises:
+      RuntimeError: the array was deleted, or the device does not start.
+    """
     if isinstance(array, PlacedArray) and array._device == device:
         if array._held is None:
             array._fetch()  # raises
         array._exported = True  # two arrays of one buffer: neither may be overwritten
-        alias = PlacedArray(array._held, array.aval, device, committed)
-        alias._exported = True
-        return alias
+        out = PlacedArray(array._held, array.aval, device, committed)
+        out._exported = True
+        return out
     if device.is_host:
         return _on_host(array, device, committed)
     value = array._numpy().reshape(physical_shape(array.aval))
@@ -100,8 +109,8 @@ def place(array: Array, device: Device, committed: bool) -> Array:
 
 
 def _on_host(array: Array, device: Device, committed: bool) -> Array:
-    value = array._numpy()
     buffer = None if isinstance(array, PlacedArray) else array._take_buffer()
+    value = array._numpy() if buffer is None else array._value
     array._exported = True
     out = Array(value, array.aval, buffer)
     out._exported = True

@@ -16,7 +16,16 @@ from jaxc.core.array import Array, as_array
 from jaxc.core.config import config
 from jaxc.core.devices import Device
 from jaxc.core.placed import PlacedArray, place
-from jaxc.core.trace import EvalTrace, Tracer, _state, eval_trace, get_aval, off_host, placed_trace
+from jaxc.core.trace import (
+    EvalTrace,
+    Tracer,
+    _state,
+    eval_trace,
+    get_aval,
+    off_host,
+    placed_trace,
+    set_base_trace,
+)
 
 
 def device_put(
@@ -137,13 +146,14 @@ def live_arrays(platform: str | None = None) -> list[Array]:
 
 
 def _follow_default_device() -> None:
-    """Make the outermost trace of this thread, and of new ones, the default device's."""
+    """Make the outermost trace the default device's: in this thread, and while none has flags of
+    its own in all."""
     trace = eval_trace if devices.default_is_host() else placed_trace
     if trace is placed_trace:
         off_host.used = True
     if not config.overridden:
-        off_host.base_trace = trace
-    if isinstance(_state.trace, EvalTrace):
+        set_base_trace(trace)
+    elif isinstance(_state.trace, EvalTrace):
         _state.trace = trace
 
 

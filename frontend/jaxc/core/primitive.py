@@ -142,6 +142,11 @@ def primitive(name: str) -> Primitive:
     return found
 
 
+def register(made: Primitive) -> None:
+    """Have `primitive(made.name)` find a primitive of a class of its own."""
+    _PRIMITIVES[made.name] = made
+
+
 def forget(name: str) -> None:
     """Let the next `primitive(name)` be a new one: the op was defined anew, or is gone."""
     _PRIMITIVES.pop(name, None)

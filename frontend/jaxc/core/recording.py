@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from jaxc.core import source
 from jaxc_compiler.opset.op import OPS
+from jaxc_compiler.plugins import PipelineSpec
 
 
 class Event(NamedTuple):
@@ -47,6 +48,7 @@ class Program:
       vmfb: what was loaded.
       driver: the driver of the device it was loaded for, or the device's address.
       device: the device, if it is not the host's CPU.
+      pipeline: what the user said about its passes.
       inputs: copies of the buffers of its first call, to run it again.
     """
 
@@ -56,6 +58,7 @@ class Program:
     vmfb: bytes
     driver: str
     device: Any = None
+    pipeline: PipelineSpec | None = None
     inputs: list[Any] = field(default_factory=list)
 
 

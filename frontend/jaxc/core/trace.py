@@ -182,10 +182,26 @@ def _check_scalar_bool(tracer: Tracer) -> None:
 class _TraceState(threading.local):
     trace: Trace
     axis_env: dict[Any, int]
+    eval_contexts: int  # how many are open
 
     def __init__(self) -> None:
         self.trace = off_host.base_trace or eval_trace
         self.axis_env = {}
+        self.eval_contexts = 0
+        _threads[threading.get_ident()] = self.__dict__
+
+
+# What each thread's state holds, so that a flag that one sets reaches the others. The numbers of
+# threads that ended are used again.
+_threads: dict[int, dict[str, Any]] = {}
+
+
+def set_base_trace(trace: Trace) -> None:
+    """Make `trace` the outermost one of all threads that are in no other, and of new ones."""
+    off_host.base_trace = trace
+    for state in list(_threads.values()):  # a copy: threads begin meanwhile
+        if isinstance(state["trace"], EvalTrace) and not state["eval_contexts"]:
+            state["trace"] = trace
 
 
 class _OffHost:
@@ -274,10 +290,12 @@ class EvalContext:
 
     def __enter__(self) -> None:
         self._before = _state.trace
+        _state.eval_contexts += 1
         _state.trace = eval_trace
 
     def __exit__(self, *exc: Any) -> None:
         _state.trace = self._before
+        _state.eval_contexts -= 1
 
 
 def eval_context() -> EvalContext:

@@ -14,21 +14,27 @@ from typing import Any
 import numpy as np
 
 from jaxc import tree_util
+from jaxc.core.config import config, flag_context
 from jaxc.core.devices import default_backend
 from jaxc.core.jaxpr import ClosedJaxpr
-from jaxc.core.trace import get_aval
+from jaxc.core.trace import Tracer, get_aval
+from jaxc.physical import physicalize
+from jaxc.random.primitives import random_unwrap_p, random_wrap_p
 from jaxc.transforms import ad
 from jaxc.transforms.api import vjp
 from jaxc.transforms.calls import bind_jit
 from jaxc.transforms.custom_vjp import custom_vjp
 from jaxc.transforms.jit import JitFunction
+from jaxc.transforms.placed import placement
 from jaxc.transforms.staging import trace_to_jaxpr
-from jaxc_compiler.opset.avals import ShapedArray, float0
+from jaxc_compiler.opset.avals import KeyDtype, ShapedArray, float0
 
 # The versions of JAX's calling convention: a program for one platform without symbolic shapes is
 # the same in all of them.
 minimum_supported_calling_convention_version = 9
 maximum_supported_calling_convention_version = 10
+
+_partitionable = flag_context("jax_threefry_partitionable")
 
 
 class DisabledSafetyCheck:
@@ -89,6 +95,9 @@ class Exported:
         avals: tuple[tuple[ShapedArray, ...], tuple[ShapedArray, ...]],
         platforms: tuple[str, ...],
         disabled_checks: Sequence[DisabledSafetyCheck] = (),
+        *,
+        partitionable: bool,
+        donated: tuple[bool, ...] = (),
         stablehlo: bytes | None = None,
         make_vjp: Callable[[], Exported] | None = None,
     ):
@@ -99,13 +108,18 @@ class Exported:
         self.disabled_safety_checks = tuple(disabled_checks)
         self.module_kept_var_idx = _kept(self.in_avals)
         self._program = program
+        self._partitionable = partitionable  # its random stream: the flag's of when it was exported
+        self._donated = donated
         self._stablehlo = stablehlo
         self._make_vjp = make_vjp
 
     @functools.cached_property
     def mlir_module_serialized(self) -> bytes:
         """The program as StableHLO, which any XLA plugin and most MLIR compilers read."""
-        return self._stablehlo or _to_stablehlo(self._program, self.fun_name)
+        if self._stablehlo is None:
+            with _partitionable(self._partitionable):
+                return _to_stablehlo(self._program, self.fun_name, self._donated)
+        return self._stablehlo
 
     def mlir_module(self) -> str:
         """The program as the text of StableHLO."""
@@ -139,7 +153,7 @@ class Exported:
           vjp_order: how many orders of reverse-mode derivatives to include.
 
         Raises:
-          ValueError: a pytree class that is not registered for serialization.
+          ValueError: a negative order, or a pytree class that is not registered for serialization.
         """
         from jaxc.export.container import serialize
 
@@ -188,17 +202,36 @@ class Exported:
     def _run(self, flat: Sequence[Any]) -> list[Any]:
         """Run the program; float0 has no data and is not passed to it."""
         given = [flat[i] for i in self.module_kept_var_idx]
-        outs = iter(bind_jit(self._program, given, self.fun_name))
+        if config.jax_threefry_partitionable == self._partitionable:
+            outs = iter(bind_jit(self._program, given, self.fun_name))
+        else:
+            outs = iter(self._run_expanded(given))
         return [np.zeros(a.shape, float0) if a.dtype == float0 else next(outs)
                 for a in self.out_avals]  # fmt: skip
 
+    def _run_expanded(self, given: Sequence[Any]) -> list[Any]:
+        """Run it with its own random stream, on the words of keys."""
+        words = [random_unwrap_p.bind(x) if _is_key(get_aval(x)) else x for x in given]
+        outs = bind_jit(self._expanded, words, self.fun_name)
+        return [
+            random_wrap_p.bind(out, impl=aval.dtype.impl) if _is_key(aval) else out
+            for out, aval in zip(outs, self._program.out_avals)
+        ]
+
+    @functools.cached_property
+    def _expanded(self) -> ClosedJaxpr:
+        """The program without random operations, which take the stream from the flag."""
+        with _partitionable(self._partitionable):
+            return physicalize(self._program)
+
     def _check_arguments(self, flat: Sequence[Any]) -> None:
-        here = default_backend()
+        concrete = [x for x in flat if not isinstance(x, Tracer)]  # of others it is not known yet
+        here = placement(concrete, self.fun_name, lambda i: f"args[{i}]")[0]
         unchecked = DisabledSafetyCheck.platform() in self.disabled_safety_checks
-        if here not in self.platforms and not unchecked:
+        if not {here.platform, here.backend} & {*self.platforms} and not unchecked:
             raise ValueError(
                 f"Function '{self.fun_name}' was exported for platforms '{self.platforms}' but it "
-                f"is used on '({here!r},)'."
+                f"is used on '({here.platform!r},)'."
             )
         for index, (x, wanted) in enumerate(zip(flat, self.in_avals)):
             problem = _mismatch(get_aval(x), wanted)
@@ -230,6 +263,10 @@ def _path(in_tree: Any, index: int) -> str:
     paths = [path for path, _ in tree_util.tree_leaves_with_path(numbered)]
     kind, *rest = paths[index]
     return ("args" if kind.idx == 0 else "kwargs") + tree_util.keystr(tuple(rest))
+
+
+def _is_key(aval: ShapedArray) -> bool:
+    return isinstance(aval.dtype, KeyDtype)
 
 
 def _kept(avals: Sequence[ShapedArray]) -> tuple[int, ...]:
@@ -270,7 +307,7 @@ def export(
         traced, flat = fun_jit._trace(args, kwargs)
         call = fun_jit._signature.resolve(args, kwargs)
         trees = tree_util.tree_structure((call.args, call.kwargs)), traced.out_tree
-        made = _exported(traced.name, traced.closed, trees, wanted, disabled_checks)
+        made = _exported(traced.name, traced.closed, trees, wanted, disabled_checks, traced.donated)
         assert len(flat) == len(made.in_avals)
         _ = made.mlir_module_serialized  # what cannot be exported is said now
         return made
@@ -284,17 +321,20 @@ def _exported(
     trees: tuple[Any, Any],
     platforms: tuple[str, ...],
     disabled_checks: Sequence[DisabledSafetyCheck],
+    donated: tuple[bool, ...],
 ) -> Exported:
     avals = tuple(program.in_avals), tuple(program.out_avals)
     make_vjp = lambda: _export_vjp(made)  # noqa: E731
-    made = Exported(name, program, trees, avals, platforms, disabled_checks, None, make_vjp)
+    made = Exported(
+        name, program, trees, avals, platforms, disabled_checks,
+        partitionable=config.jax_threefry_partitionable, donated=donated, make_vjp=make_vjp,
+    )  # fmt: skip
     return made
 
 
 def _export_vjp(of: Exported) -> Exported:
     """The VJP of a program that is traced here, with its custom derivatives."""
-    cotangents = tuple(ad.tangent_aval(a.strip_weak_type()) for a in of.out_avals)
-    in_avals = (*of.in_avals, *cotangents)
+    in_avals, out_avals = avals_of_vjp(of)
     kept = _kept(in_avals)
 
     def pull_back(*given: Any) -> list[Any]:
@@ -303,17 +343,27 @@ def _export_vjp(of: Exported) -> Exported:
         results = vjp(lambda *xs: of._run(xs), *primals)[1](cts)
         return [r for r, aval in zip(results, out_avals) if aval.dtype != float0]
 
-    out_avals = tuple(ad.tangent_aval(a.strip_weak_type()) for a in of.in_avals)
-    program = trace_to_jaxpr(pull_back, [in_avals[i] for i in kept])
+    with _partitionable(of._partitionable):
+        program = trace_to_jaxpr(pull_back, [in_avals[i] for i in kept])
     trees = (
         tree_util.tree_structure(((0,) * len(in_avals), {})),
         tree_util.tree_structure((0,) * len(out_avals)),
     )
     made = Exported(
         f"{of.fun_name}_vjp", program, trees, (in_avals, out_avals), of.platforms,
-        of.disabled_safety_checks, None, lambda: _export_vjp(made),
+        of.disabled_safety_checks,
+        partitionable=of._partitionable, make_vjp=lambda: _export_vjp(made),
     )  # fmt: skip
     return made
+
+
+def avals_of_vjp(of: Exported) -> tuple[tuple[ShapedArray, ...], tuple[ShapedArray, ...]]:
+    """What the exported VJP takes and gives."""
+    cotangents, results = (
+        tuple(ad.tangent_aval(a.strip_weak_type()) for a in avals)
+        for avals in (of.out_avals, of.in_avals)
+    )
+    return (*of.in_avals, *cotangents), results
 
 
 def _filled(given: Sequence[Any], kept: Sequence[int], avals: Sequence[ShapedArray]) -> list[Any]:
@@ -322,10 +372,9 @@ def _filled(given: Sequence[Any], kept: Sequence[int], avals: Sequence[ShapedArr
     return [values[i] if i in values else np.zeros(a.shape, float0) for i, a in enumerate(avals)]
 
 
-def _to_stablehlo(program: ClosedJaxpr, name: str) -> bytes:
+def _to_stablehlo(program: ClosedJaxpr, name: str, donated: tuple[bool, ...]) -> bytes:
     from jaxc.lowering import lower_jaxpr
-    from jaxc.physical import physicalize
     from jaxc_compiler import driver
 
-    module = lower_jaxpr(physicalize(program), name, embed_constants=True)
+    module = lower_jaxpr(physicalize(program), name, donated, embed_constants=True)
     return driver.to_stablehlo(module)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import ml_dtypes
@@ -20,19 +20,13 @@ import numpy as np
 
 from jaxc.core.array import Array
 from jaxc.core.check import JaxprTypeError, check_jaxpr
-from jaxc.core.jaxpr import Atom, ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var
+from jaxc.core.jaxpr import CALLS, Atom, ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var
 from jaxc.core.primitive import primitive
+from jaxc.core.trace import get_aval
 from jaxc_compiler.opset import params as opset_params
-from jaxc_compiler.opset.avals import KeyDtype, ShapedArray, float0
+from jaxc_compiler.opset.avals import KeyDtype, ShapedArray, float0, typematch
 from jaxc_compiler.opset.book import OPS
 
-# Calls that run their jaxpr and nothing else, and the parameter that holds it.
-_CALLS = {
-    "jit": "jaxpr",
-    "remat2": "jaxpr",
-    "custom_jvp_call": "call_jaxpr",
-    "custom_vjp_call": "call_jaxpr",
-}
 # Functions that an equation also holds as a jaxpr, and that nothing reads.
 _IMPLIED = frozenset({"computation"})
 
@@ -121,8 +115,8 @@ class _Body:
 
     def equation(self, eqn: JaxprEqn, inputs: list[Any]) -> list[Any]:
         name = eqn.primitive.name
-        if name in _CALLS:
-            inner = eqn.params[_CALLS[name]]
+        if name in CALLS:
+            inner = eqn.params[CALLS[name]]
             jaxpr, consts = (inner, ()) if isinstance(inner, Jaxpr) else (inner.jaxpr, inner.consts)
             inputs = [*[self.constant(c) for c in consts], *inputs]
             return self.run(jaxpr, dict(zip([*jaxpr.constvars, *jaxpr.invars], inputs)))
@@ -182,6 +176,8 @@ def read_dtype(name: str) -> Any:
 
 def read_aval(written: Sequence[Any]) -> ShapedArray:
     dtype, shape, weak_type = written
+    if not all(type(size) is int and size >= 0 for size in shape):
+        raise ValueError(f"a shape is not {shape}")
     return ShapedArray(tuple(shape), read_dtype(dtype), weak_type)
 
 
@@ -190,6 +186,12 @@ class Reader:
 
     def __init__(self, arrays: Sequence[np.ndarray]):
         self.arrays = arrays
+        self.kinds: dict[str, Callable[[Any], Any]] = {
+            "open": self.jaxpr, "closed": self.closed, "enum": self._enum, "record": self._record,
+            "tuple": self._tuple, "list": self._list, "dtype": read_dtype, "float": float.fromhex,
+            "complex": self._complex, "array": self._array, "scalar": self._scalar,
+            "keys": self._keys,
+        }  # fmt: skip
 
     def program(self, written: dict[str, Any]) -> ClosedJaxpr:
         """A closed jaxpr, checked.
@@ -200,13 +202,16 @@ class Reader:
         try:
             found = self.closed(written)
             check_jaxpr(found)
-        except (KeyError, IndexError, TypeError, AttributeError, JaxprTypeError) as error:
+        except (LookupError, TypeError, AttributeError, OverflowError, JaxprTypeError) as error:
             raise ValueError(f"the exported program is damaged: {error}") from None
         return found
 
     def closed(self, written: dict[str, Any]) -> ClosedJaxpr:
         consts = [_as_constant(self.value(v)) for v in written["values"]]
-        return ClosedJaxpr(self.jaxpr(written["jaxpr"]), consts)
+        jaxpr = self.jaxpr(written["jaxpr"])
+        for var, value in zip(jaxpr.constvars, consts, strict=True):
+            _check_value(value, var.aval)
+        return ClosedJaxpr(jaxpr, consts)
 
     def jaxpr(self, written: dict[str, Any]) -> Jaxpr:
         constvars, invars = ([Var(read_aval(a)) for a in written[k]] for k in ("consts", "in"))
@@ -214,9 +219,10 @@ class Reader:
 
         def read(atom: Any) -> Atom:
             if isinstance(atom, int):
-                return variables[atom]
-            value, aval = atom["literal"]
-            return Literal(self.value(value), read_aval(aval))
+                return _at(variables, atom)
+            value, aval = self.value(atom["literal"][0]), read_aval(atom["literal"][1])
+            _check_value(value, aval)
+            return Literal(value, aval)
 
         eqns = []
         for name, params, inputs, avals in written["eqns"]:
@@ -234,13 +240,7 @@ class Reader:
         if not isinstance(written, dict):
             return written
         ((kind, content),) = written.items()
-        return getattr(self, f"_{kind}")(content)
-
-    def _open(self, content: Any) -> Jaxpr:
-        return self.jaxpr(content)
-
-    def _closed(self, content: Any) -> ClosedJaxpr:
-        return self.closed(content)
+        return self.kinds[kind](content)
 
     def _enum(self, content: Any) -> Any:
         name, member = content
@@ -256,24 +256,18 @@ class Reader:
     def _list(self, content: Any) -> list[Any]:
         return list(map(self.value, content))
 
-    def _dtype(self, content: str) -> Any:
-        return read_dtype(content)
-
-    def _float(self, content: str) -> float:
-        return float.fromhex(content)
-
     def _complex(self, content: Any) -> complex:
         return complex(*map(float.fromhex, content))
 
     def _array(self, content: int) -> np.ndarray:
-        return self.arrays[content]
+        return _at(self.arrays, content)
 
     def _scalar(self, content: int) -> Any:
-        return self.arrays[content][()]
+        return _at(self.arrays, content)[()]
 
     def _keys(self, content: Any) -> Array:
         number, aval = content
-        return Array(self.arrays[number], read_aval(aval))
+        return Array(_at(self.arrays, number), read_aval(aval))
 
 
 def _declared_type(name: str) -> Any:
@@ -281,6 +275,22 @@ def _declared_type(name: str) -> Any:
     if not (isinstance(found, type) and found.__module__ == opset_params.__name__):
         raise ValueError(f"the exported program has a parameter of an unknown type: {name}")
     return found
+
+
+def _at(items: Sequence[Any], number: int) -> Any:
+    if not 0 <= number < len(items):
+        raise IndexError(f"number {number} of {len(items)}")
+    return items[number]
+
+
+def _check_value(value: Any, aval: ShapedArray) -> None:
+    """Raises ValueError unless a value is one of an aval, which Python's scalars become."""
+    if isinstance(value, Array | np.ndarray | np.generic):
+        fits, value = typematch(get_aval(value), aval), get_aval(value).str_short()
+    else:
+        fits = np.asarray(value, aval.dtype).shape == aval.shape == ()
+    if not fits:
+        raise ValueError(f"a constant is {value}, expected {aval.str_short()}")
 
 
 def _as_constant(value: Any) -> Any:

@@ -13,19 +13,31 @@ from typing import Any
 
 import numpy as np
 
+from jaxc.core import recording
 from jaxc.core.array import Array, as_array, wrap
 from jaxc.core.defined import DEFINED
-from jaxc.core.primitive import Primitive, forget, primitive
+from jaxc.core.primitive import Primitive, forget, primitive, register
 from jaxc.core.trace import eval_context, get_aval
 from jaxc.transforms import ad, batching
 from jaxc.transforms.api import make_jaxpr, vmap
+from jaxc.transforms.custom_jvp import check_jvp
 from jaxc.transforms.jit import clear_caches
 from jaxc.transforms.jvp import jvp_flat
-from jaxc.transforms.stages import ShapeDtypeStruct
+from jaxc.transforms.stages import struct_of
+from jaxc.transforms.trace_key import flags_key, typed
 from jaxc_compiler import plugins
 from jaxc_compiler.opset import user
 from jaxc_compiler.opset.avals import ShapedArray
 from jaxc_compiler.opset.op import Op
+
+
+class _DefinedPrimitive(Primitive):
+    """What is inferred depends on flags and on the types of parameters: the operation caches it."""
+
+    __slots__ = ()
+
+    def abstract_eval(self, *avals: ShapedArray, **params: Any) -> Any:
+        return self.op.infer(*avals, **params)
 
 
 class DefinedOp:
@@ -64,13 +76,15 @@ class DefinedOp:
             forget(self.name)
             clear_caches()
         DEFINED[self.name] = self
-        made = primitive(self.name)
+        made = _DefinedPrimitive(op)
+        register(made)
         made.impl = self._run
         ad.primitive_jvps[made] = self._jvp
         batching.primitive_batchers[made] = self._batch
         return made
 
     def __call__(self, *args: Any, **params: Any) -> Any:
+        self._check_present()
         unknown = params.keys() - self.params.keys()
         if unknown:
             raise TypeError(f"{self.name} got an unexpected parameter {sorted(unknown)[0]!r}")
@@ -84,11 +98,22 @@ class DefinedOp:
         return f"<op {self.name}>"
 
     def remove(self) -> None:
-        """Take the operation away; its name may be used again."""
+        """Take the operation away; its name may be used again.
+
+        Raises:
+          RuntimeError: it was removed before, or replaced.
+        """
+        self._check_present()
         user.remove(self.name)
         forget(self.name)
         del DEFINED[self.name]
         clear_caches()
+
+    def _check_present(self) -> None:
+        found = DEFINED.get(self.name)
+        if found is not self:
+            what = "was removed" if found is None else "was replaced by another of that name"
+            raise RuntimeError(f"op {self.name!r} {what}")
 
     # ---- what may be stated instead of following from the function
 
@@ -138,16 +163,17 @@ class DefinedOp:
         return None if None in prints else repr(prints)
 
     def _infer(self, *avals: ShapedArray, **params: Any) -> Any:
-        key = (avals, tuple(sorted(params.items())))
+        key = (avals, typed(params), flags_key())
         found = self._inferred.get(key)
         if found is None:
             found = self._inferred[key] = self._traced_avals(avals, params)
         return found if self.multiple_results else found[0]
 
     def _traced_avals(self, avals: Sequence[ShapedArray], params: Any) -> list[ShapedArray]:
-        structs = [ShapeDtypeStruct(a.shape, a.dtype, weak_type=a.weak_type) for a in avals]
         with eval_context():
-            outs = make_jaxpr(lambda *xs: self._flat(*xs, **params))(*structs).out_avals
+            outs = make_jaxpr(lambda *xs: self._flat(*xs, **params))(
+                *map(struct_of, avals)
+            ).out_avals
         if self._rule is not None:
             shapes = [a.shape for a in avals if a.shape not in ((), outs[0].shape)]
             if shapes:
@@ -170,7 +196,9 @@ class DefinedOp:
             outs = [as_array(out) for out in self._flat(*map(as_array, args), **params)]
             return outs if self.multiple_results else outs[0]
         avals = self._infer(*map(get_aval, args), **params)
-        values = self._kernel(*[np.asarray(as_array(a)) for a in args], **params)
+        arrays = [np.asarray(as_array(a)) for a in args]
+        with recording.span(self.name, "eager"):
+            values = self._kernel(*arrays, **params)
         if not self.multiple_results:
             return self._wrapped(values, avals)
         return [self._wrapped(v, a) for v, a in zip(values, avals, strict=True)]
@@ -191,11 +219,23 @@ class DefinedOp:
 
     def _jvp(self, primals: Any, tangents: Any, **params: Any) -> Any:
         if self._jvp_rule is not None:
-            return self._jvp_rule(
-                tuple(primals), tuple(map(ad.instantiate_zeros, tangents)), **params
-            )
+            return self._ruled_jvp(primals, map(ad.instantiate_zeros, tangents), params)
         flat = functools.partial(self._flat, **params)
         outs, outs_dot = jvp_flat(flat, primals, tangents)
+        return (outs, outs_dot) if self.multiple_results else (outs[0], outs_dot[0])
+
+    def _ruled_jvp(self, primals: Any, tangents: Any, params: Any) -> Any:
+        assert self._jvp_rule is not None
+        pair = self._jvp_rule(tuple(primals), tuple(tangents), **params)
+        flat = check_jvp(self.name, pair, [])
+        outs, outs_dot = flat[: len(flat) // 2], flat[len(flat) // 2 :]
+        wanted = self._infer(*map(get_aval, primals), **params)
+        wanted = [a.str_short() for a in (wanted if self.multiple_results else [wanted])]
+        got = [get_aval(out).str_short() for out in outs]
+        if got != wanted:
+            raise TypeError(
+                f"the JVP rule of {self.name} must return {', '.join(wanted)}, got {', '.join(got)}"
+            )
         return (outs, outs_dot) if self.multiple_results else (outs[0], outs_dot[0])
 
     def _batch(self, args: Any, dims: Any, **params: Any) -> Any:
@@ -223,8 +263,14 @@ class DefinedOp:
 
 
 def _same_place(old: Any, new: Any) -> bool:
-    """Whether a function is another one's file run again."""
-    places = [getattr(inspect.unwrap(each), "__code__", None) for each in (old, new)]
+    """Whether a function is another one's file run again.
+
+    Functions that close over values may be two of one factory.
+    """
+    functions = [inspect.unwrap(each) for each in (old, new)]
+    if any(getattr(each, "__closure__", None) for each in functions):
+        return False
+    places = [getattr(each, "__code__", None) for each in functions]
     files = [code and (code.co_filename, code.co_qualname) for code in places]
     return files[0] is not None and files[0] == files[1]
 
@@ -273,7 +319,7 @@ def define_op(
       name: in jaxprs and, after `lax.`, in the compiler's IR.
       multiple_results: whether the function returns a tuple of arrays.
       replace: define a name of yours anew; functions that were jitted before are traced again. The
-        same function of the same file, run again, needs no word.
+        same function of the same file, run again, needs no word, unless it closes over variables.
 
     Raises:
       ValueError: for a name that is taken.

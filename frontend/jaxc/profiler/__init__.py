@@ -46,11 +46,12 @@ def start_trace(
 
     Raises:
       RuntimeError: if a trace is running.
+      TypeError: if `log_dir` is no path.
     """
+    folder = Path(log_dir)
     if recording.current is not None:
         raise RuntimeError("Profile has already been started. Only one profile may be run at once.")
-    recorder = _begin()
-    _running.append((recorder, Path(log_dir)))
+    _running.append((_begin(), folder))
 
 
 def stop_trace() -> None:

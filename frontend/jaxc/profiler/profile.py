@@ -109,9 +109,7 @@ def _time_dispatches(program: Program, time: ProgramTime) -> None:
     except replay.ReplayError as error:
         time.problem = str(error)
         return
-    nodes = dispatches_of(
-        program.closed, program.device, name=program.name, donated=program.donated
-    )
+    nodes = dispatches_of(program)
     for run in runs:
         node = nodes.get(run.name)
         shares = _shares(node) if node is not None else {}

@@ -54,7 +54,7 @@ def import_convolution(r: Reader, op: Op, operands: list[Any]) -> Any:
 
 @imports("cholesky")
 def import_cholesky(r: Reader, op: Op, operands: list[Any]) -> Any:
-    """Of the half that the op names; the other half of the result is left as it is."""
+    """Of the half that the op names; the other half, which StableHLO leaves open, is zero."""
     (x,) = operands
     lower = op.flag("lower")
     swap = (*range(np.ndim(x) - 2), np.ndim(x) - 1, np.ndim(x) - 2)

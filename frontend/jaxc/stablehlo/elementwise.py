@@ -19,7 +19,7 @@ NAMES = {
     "rsqrt": lax.rsqrt, "sign": lax.sign, "sine": lax.sin, "sqrt": lax.sqrt, "tan": lax.tan,
     "tanh": lax.tanh, "atan2": lax.atan2, "complex": lax.complex, "divide": lax.div,
     "and": lax.bitwise_and, "or": lax.bitwise_or, "xor": lax.bitwise_xor,
-    "maximum": lax.max, "minimum": lax.min, "power": lax.pow, "remainder": lax.rem,
+    "maximum": lax.max, "minimum": lax.min, "remainder": lax.rem,
     "shift_left": lax.shift_left, "shift_right_arithmetic": lax.shift_right_arithmetic,
     "shift_right_logical": lax.shift_right_logical, "subtract": lax.sub,
 }  # fmt: skip
@@ -65,6 +65,33 @@ def import_bitcast(r: Reader, op: Op, operands: list[Any]) -> Any:
 @imports("reduce_precision")
 def import_reduce_precision(r: Reader, op: Op, operands: list[Any]) -> Any:
     return lax.reduce_precision(operands[0], op.int("exponent_bits"), op.int("mantissa_bits"))
+
+
+@imports("power")
+def import_power(r: Reader, op: Op, operands: list[Any]) -> Any:
+    x, y = operands
+    return _integer_power(x, y) if op.dtype.kind in "iu" else lax.pow(x, y)
+
+
+def _integer_power(x: Any, y: Any) -> Any:
+    """By squaring. Of negative exponents only 1 and -1 have a power that is an integer."""
+    zero, one = lax.full_like(x, 0), lax.full_like(x, 1)
+
+    def odd(y: Any) -> Any:
+        return lax.ne(lax.bitwise_and(y, one), zero)
+
+    def step(_: Any, carry: Any) -> Any:
+        result, x, y = carry
+        result = lax.select(odd(y), lax.mul(result, x), result)
+        return result, lax.mul(x, x), lax.shift_right_logical(y, one)
+
+    bits = 8 * x.dtype.itemsize
+    result = lax.fori_loop(0, bits, step, (one, x, y))[0]
+    if x.dtype.kind == "u":
+        return result
+    unit = lax.select(odd(y), x, one)
+    inverse = lax.select(lax.eq(lax.abs(x), one), unit, zero)
+    return lax.select(lax.lt(y, zero), inverse, result)
 
 
 _COMPARISONS = {

@@ -1,6 +1,7 @@
 """Gathers, scatters and dynamic slices.
 
-Indices out of range are clamped by gathers and slices and dropped by scatters, as StableHLO says.
+Indices out of range, negative ones among them, are clamped by gathers and slices and dropped by
+scatters, as StableHLO says.
 """
 
 from __future__ import annotations
@@ -19,13 +20,14 @@ from jaxc_compiler import mlir
 @imports("dynamic_slice")
 def import_dynamic_slice(r: Reader, op: Op, operands: list[Any]) -> Any:
     x, *starts = operands
-    return lax.dynamic_slice(x, starts, op.ints("slice_sizes"))
+    sizes = op.ints("slice_sizes")
+    return lax.dynamic_slice(x, starts, sizes, allow_negative_indices=False)
 
 
 @imports("dynamic_update_slice")
 def import_dynamic_update_slice(r: Reader, op: Op, operands: list[Any]) -> Any:
     x, update, *starts = operands
-    return lax.dynamic_update_slice(x, update, starts)
+    return lax.dynamic_update_slice(x, update, starts, allow_negative_indices=False)
 
 
 def _vectors_last(indices: Any, dimension: int) -> Any:

@@ -83,9 +83,17 @@ class Op:
         return ir.FlatSymbolRefAttr(self.attribute(name)).value
 
     def constant(self) -> np.ndarray:
-        """The value of a constant; the bindings cannot read complex ones, whose text is read."""
+        """The value of a constant; the bindings cannot read complex ones, whose text is read.
+
+        Raises:
+          NotImplementedError: it is kept in another form than as its elements.
+        """
         if self.dtype.kind != "c":
-            return mlir.constant_array(self.attribute("value"))
+            value = self.attribute("value")
+            if isinstance(value, ir.DenseElementsAttr):
+                return mlir.constant_array(value)
+            form = str(value).split("<")[0]
+            raise NotImplementedError(f"a constant as {form}: expected its elements, as dense<...>")
         body = self.raw.get_asm(large_elements_limit=1 << 40)
         body = body[body.index("dense<") + 6 : body.rindex("> :")]
         part = np.dtype(f"f{self.dtype.itemsize // 2}")

@@ -22,6 +22,7 @@ from jaxc.transforms.staging import trace_to_jaxpr
 from jaxc_compiler import mlir
 from jaxc_compiler.diagnostics import CompileError, Diagnostic, error_at, from_mlir_error
 from jaxc_compiler.mlir import ir
+from jaxc_compiler.opset.avals import ShapedArray
 
 STAGE = "stablehlo"
 Import = Callable[["Reader", Op, list[Any]], Any]
@@ -84,8 +85,11 @@ def read(data: bytes | str) -> Program:
 
     Raises:
       UnsupportedOp: naming the op and its line in the text.
-      CompileError: no StableHLO, or no function `main`.
+      CompileError: no StableHLO, or no function `main` of arrays of known shapes.
+      TypeError: `data` is neither text nor bytes.
     """
+    if not isinstance(data, str | bytes | bytearray | memoryview):
+        raise TypeError(f"stablehlo.read: expected text or bytes, got {type(data).__name__}")
     with mlir.LOCK, mlir.CONTEXT, ir.Location.unknown(), _enable_x64(True):
         module = _parse(data)
         functions = {
@@ -95,9 +99,8 @@ def read(data: bytes | str) -> Program:
         }
         if "main" not in functions:
             raise CompileError(STAGE, [Diagnostic("error", "the module has no function @main")])
-        main = functions["main"]
-        avals = [mlir.aval_of(a.type) for a in main.regions[0].blocks[0].arguments]
-        reader = Reader(functions)
+        main, reader = functions["main"], Reader(functions)
+        avals = reader.arguments(main)
         closed = trace_to_jaxpr(lambda *args: reader.call("main", args), avals)
         return Program(_name(module), closed, _donated(main, len(avals)))
 
@@ -146,6 +149,15 @@ class Reader:
         self.functions = functions
         self.calls: list[str] = []
 
+    def arguments(self, main: ir.Operation) -> list[ShapedArray]:
+        """The avals of a function's arguments."""
+        if not main.regions[0].blocks:
+            raise self.unsupported(Op(main, {}), "the function @main has no body")
+        try:
+            return [mlir.aval_of(a.type) for a in main.regions[0].blocks[0].arguments]
+        except TypeError as error:
+            raise self.unsupported(Op(main, {}), f"an argument of @main: {error}") from None
+
     def call(self, name: str, arguments: Sequence[Any]) -> list[Any]:
         """A function of the module, inlined."""
         if name in self.calls or name not in self.functions:
@@ -184,14 +196,14 @@ class Reader:
         if short not in IMPORTS:
             raise self.unsupported(op, f"{op.name} is not supported")
         try:
+            avals = [op.aval(n) for n in range(len(op.raw.results))]
             results = IMPORTS[short](self, op, operands)
         except (TypeError, ValueError, NotImplementedError) as error:
             raise self.unsupported(op, f"{op.name}: {error}") from error
         results = list(results) if isinstance(results, list | tuple) else [results]
-        return [self._checked(op, n, result) for n, result in enumerate(results)]
+        return [self._checked(op, a, result) for a, result in zip(avals, results, strict=True)]
 
-    def _checked(self, op: Op, number: int, result: Any) -> Any:
-        aval = op.aval(number)
+    def _checked(self, op: Op, aval: ShapedArray, result: Any) -> Any:
         if (np.shape(result), result.dtype) != (aval.shape, aval.dtype):
             got = f"{result.dtype}{list(np.shape(result))}"
             raise self.unsupported(op, f"{op.name} gave {got}, expected {aval.str_short()}")

@@ -15,7 +15,7 @@ from jaxc.core.array import Array, as_array, physical_dtype, physical_shape
 from jaxc.core.config import config
 from jaxc.core.devices import Device, cpu
 from jaxc.core.jaxpr import ClosedJaxpr, Literal, Var, eval_jaxpr
-from jaxc.core.placed import OnOtherDevice, PlacedArray, place
+from jaxc.core.placed import OnOtherDevice, PlacedArray, alias, place
 from jaxc.core.trace import eval_context
 from jaxc.transforms.partial_eval import dce_jaxpr
 from jaxc_compiler.opset.avals import ShapedArray
@@ -28,7 +28,8 @@ class Program:
     Attributes:
       kept: indices of the arguments the executable takes (unused ones are dropped).
       consts: device buffers of the jaxpr's constants, passed before the arguments.
-      results: for each result, ("argument", i), ("constant", array) or ("computed", k).
+      results: for each result, ("argument", i), ("constant", array), ("computed", k) or, for what
+        an earlier result is too, ("repeated", k). All but the computed ones are aliases.
       donated: indices (into the arguments) that the executable may overwrite.
     """
 
@@ -63,7 +64,8 @@ class Program:
             elif atom in constants:
                 self.results.append(("constant", self._here(as_array(constants[atom]))))
             else:
-                self.results.append(("computed", computed.setdefault(atom, len(computed))))
+                kind = "repeated" if atom in computed else "computed"
+                self.results.append((kind, computed.setdefault(atom, len(computed))))
         self.out_avals = [v.aval for v in computed]
         self.plain = all(r == ("computed", i) for i, r in enumerate(self.results))
         pruned, used = dce_jaxpr(jaxpr.replace(outvars=list(computed)), [True] * len(computed))
@@ -93,8 +95,8 @@ class Program:
         self.consts = [buffer_of(self._here(as_array(c))) for c in program.consts]
 
     def _here(self, array: Array) -> Array:
-        """A constant where the program runs."""
-        return place(array, cpu(), array.committed) if isinstance(array, PlacedArray) else array
+        """An alias where the program runs."""
+        return alias(array, cpu(), array.committed)
 
     def direct(self, long: Callable[[Sequence[Array]], Any]) -> Callable[..., Any] | None:
         """The shortest call path, for programs of one computed result that use all arguments.
@@ -146,9 +148,13 @@ class Program:
         if self.plain:
             return outs
         return [
-            outs[x] if kind == "computed" else args[x] if kind == "argument" else x
+            outs[x] if kind == "computed" else self._here(self._found(kind, x, outs, args))
             for kind, x in self.results
         ]
+
+    def _found(self, kind: str, x: Any, outs: Sequence[Array], args: Sequence[Array]) -> Array:
+        """An array that a result is an alias of."""
+        return x if kind == "constant" else args[x] if kind == "argument" else outs[x]
 
 
 class PlacedProgram(Program):
@@ -175,10 +181,10 @@ class PlacedProgram(Program):
             self.executable = build_for(
                 self.device, program, name=name, donated=donated, pipeline=pipeline
             )
-        self.consts = [self._held(as_array(c)) for c in program.consts]
+        self.consts = [self._held(self._here(as_array(c))) for c in program.consts]
 
     def _here(self, array: Array) -> Array:
-        return place(array, self.device, array.committed)
+        return alias(array, self.device, array.committed)
 
     def _held(self, array: Array) -> Any:
         here = place(array, self.device, committed=False)
@@ -199,7 +205,7 @@ class PlacedProgram(Program):
             return outs
         return [
             outs[x] if kind == "computed"
-            else place(args[x] if kind == "argument" else x, self.device, committed)
+            else alias(self._found(kind, x, outs, args), self.device, committed)
             for kind, x in self.results
         ]  # fmt: skip
 
@@ -281,7 +287,8 @@ def placed_program_of(
 ) -> PlacedProgram:
     """The program of a jaxpr for a device other than the host's CPU, compiled on first use."""
     cache = _programs.setdefault(closed, {})
-    key = (tuple(donated), device, config.jaxc_vulkan_chip, pipeline)
+    chip, copies = config.jaxc_vulkan_chip, config.jaxc_copy_in_place
+    key = (tuple(donated), device, chip, copies, pipeline)
     found = cache.get(key)
     if found is None:
         found = cache[key] = PlacedProgram(closed, donated, name, device, pipeline)
@@ -296,7 +303,7 @@ def program_of(
 ) -> Program:
     """The compiled program of a jaxpr for the host's CPU, compiled on first use."""
     cache = _programs.setdefault(closed, {})
-    key = (tuple(donated), config.jaxc_jit_target, pipeline)
+    key = (tuple(donated), config.jaxc_jit_target, config.jaxc_copy_in_place, pipeline)
     found = cache.get(key)
     if found is None:
         found = cache[key] = Program(closed, donated, name, pipeline)

@@ -130,7 +130,7 @@ class custom_jvp(Custom):
             primals = tree_util.tree_unflatten(in_tree, xs[:half])
             tangents = tree_util.tree_unflatten(in_tree, xs[half:])
             pair = rule(*static, primals, tangents)
-            return _check_jvp(self.__name__, pair, out_trees)
+            return check_jvp(self.__name__, pair, out_trees)
 
         jvp.__name__ = getattr(rule, "__name__", "jvp")  # as jaxprs print it
         outs = custom_jvp_call_p.bind_custom(
@@ -147,7 +147,12 @@ def is_zero(t: Any) -> bool:
     return type(t) is Zero or getattr(t, "dtype", None) == float0
 
 
-def _check_jvp(name: str, pair: Any, out_trees: list[Any]) -> list[Any]:
+def check_jvp(name: str, pair: Any, out_trees: list[Any]) -> list[Any]:
+    """The flat results and tangents of a rule; their structure is appended to `out_trees`.
+
+    Raises:
+      TypeError: no such pair, or tangents that are not those of the results.
+    """
     if not isinstance(pair, list | tuple) or len(pair) != 2:
         raise TypeError(
             f"Custom JVP rule for function {name} must produce a pair (list or tuple of length "

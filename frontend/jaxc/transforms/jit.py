@@ -7,7 +7,6 @@ the executable. Owns the `jit` primitive and its rules.
 from __future__ import annotations
 
 import functools
-import warnings
 import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -23,7 +22,7 @@ from jaxc.core.trace import EvalTrace, _state, eval_trace, get_aval, off_host, p
 from jaxc.transforms import compiling
 from jaxc.transforms.calls import bind_jit, clear_derived
 from jaxc.transforms.partial_eval import dce_jaxpr
-from jaxc.transforms.placed import forget_operations, placement
+from jaxc.transforms.placed import Chosen, chosen_device, forget_operations, placement
 from jaxc.transforms.signature import Signature, debug_info
 from jaxc.transforms.staging import JaxprTrace, trace_to_jaxpr
 from jaxc.transforms.trace_key import axis_key, flags_key, version
@@ -128,10 +127,10 @@ class Traced:
         self.program = compiling.program_of(self.closed, self.donated, self.name, self.pipeline)
         return self.program
 
-    def direct(self) -> Callable[[Any], Any]:
+    def direct(self, long: Callable[[Any], Any]) -> Callable[[Any], Any]:
         """`run` by the shortest path there is (after it has run once)."""
-        short = self.program.direct(self.run) if self.program and self.single else None
-        return short or self.run
+        short = self.program.direct(long) if self.program and self.single else None
+        return short or long
 
     def direct_on(self, device: Device, long: Callable[[Any, dict], Any]) -> Callable[[Any], Any]:
         """`run` for arguments committed to a device; others take the long path."""
@@ -210,11 +209,11 @@ class JitFunction:
         inline: bool = False,
         keep_unused: bool = False,
         name: str | None = None,
-        device: Callable[[], Device] | None = None,
+        chosen: Chosen | None = None,
         pipeline: PipelineSpec | None = None,
     ):
         functools.update_wrapper(self, fun)
-        self._device = device  # where it runs, whatever its arguments; deprecated in JAX
+        self._chosen = chosen
         self._fun = fun
         self._signature = signature
         self._inline = inline
@@ -240,12 +239,16 @@ class JitFunction:
 
     def _remember(self, args: tuple[Any, ...], traced: Traced) -> None:
         """Let later calls with such arguments take the short path."""
-        if config.overridden or not self._plain or self._device is not None:
+        if config.overridden or not self._plain:
+            return
+        if self._chosen and not self._chosen.device().is_host:
             return
         if _state.trace is not eval_trace:
             return
         if traced.program is not None and all(type(a) is Array for a in args):
-            run = traced.direct()
+            run = traced.direct((lambda args: self._call(args, {})) if self._chosen else traced.run)
+        elif self._chosen:
+            return
         elif traced.program is None and any(traced._used()) and type(args[0]) is PlacedArray:
             run = traced.direct_on(args[0]._device, self._call)
         else:
@@ -262,7 +265,7 @@ class JitFunction:
         traced, flat = self._trace(args, kwargs)
         if isinstance(_state.trace, EvalTrace):
             arrays = [as_array(x) for x in flat]
-            out = traced.run(arrays, self._device and self._device())
+            out = traced.run(arrays, self._chosen and self._chosen.for_call(traced, arrays))
             if not kwargs:
                 self._remember(args, traced)
             return out
@@ -305,7 +308,8 @@ class JitFunction:
 
         traced, flat = self._trace(args, kwargs)
         in_tree = tree_util.tree_structure((args, kwargs))
-        device = self._device() if self._device else traced.placement(flat)[0]
+        chosen = self._chosen
+        device = chosen.for_call(traced, flat) if chosen else traced.placement(flat)[0]
         return stages.Traced(traced, in_tree, [get_aval(x) for x in flat], self._signature, device)
 
     def lower(self, *args: Any, **kwargs: Any) -> Any:
@@ -370,6 +374,8 @@ def jit(
       inline: when traced, insert the operations rather than one `jit` equation.
       device: where it runs, whatever its arguments (deprecated: `jax.device_put` them).
       backend: the same by the backend's name.
+      in_shardings, out_shardings: shardings of one device: it runs there. Results are not moved:
+        arguments committed to another device than `out_shardings` alone names are an error.
       pipeline: passes of your own: a `jaxc.pipeline(...)`, a pipeline's text, or a pass or list of
         passes that are to run after the simplification of the `lax` stage. Inside another jitted
         function the outer one's holds.
@@ -384,37 +390,15 @@ def jit(
       Array(5., dtype=float32)
     """
     if fun is None:
-        return functools.partial(
-            jit, static_argnums=static_argnums, static_argnames=static_argnames,
-            donate_argnums=donate_argnums, donate_argnames=donate_argnames,
-            keep_unused=keep_unused, inline=inline, device=device, backend=backend,
-            pipeline=pipeline,
-        )  # fmt: skip
+        return functools.partial(jit, **{k: v for k, v in locals().items() if k != "fun"})
     if not callable(fun):
         raise TypeError(f"Expected a callable value, got {fun!r}")
     signature = Signature(fun, static_argnums, static_argnames, donate_argnums, donate_argnames)
-    where = _chosen_device(device, backend)
+    chosen = chosen_device(device, backend, in_shardings, out_shardings)
     passes = None if pipeline is None else pipeline_spec(pipeline)
-    jitted = JitFunction(fun, signature, inline, keep_unused, device=where, pipeline=passes)
+    jitted = JitFunction(fun, signature, inline, keep_unused, chosen=chosen, pipeline=passes)
     _all_functions.add(jitted)
     return jitted
-
-
-def _chosen_device(device: Any, backend: str | None) -> Callable[[], Device] | None:
-    if device is None and backend is None:
-        return None
-    warnings.warn(
-        "backend and device argument on jit is deprecated. You can use `jax.device_put(..., "
-        'jax.local_devices(backend="cpu")[0])` on the inputs to the jitted function to get the '
-        "same behavior.",
-        DeprecationWarning,
-        stacklevel=3,
-    )
-    if device is not None and backend is not None:
-        raise ValueError(
-            f"can't specify both a device and a backend for jit, got {device=} and {backend=}"
-        )
-    return lambda: device if device is not None else devices.devices(backend)[0]
 
 
 def pipeline(text: str = "", *passes: Callable[..., Any]) -> PipelineSpec:

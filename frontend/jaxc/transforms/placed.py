@@ -6,9 +6,12 @@ remembered by primitive, avals and parameters, and on disk like every program.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from jaxc import tree_util
 from jaxc.core import devices
 from jaxc.core.array import Array, as_array
 from jaxc.core.config import config
@@ -16,10 +19,11 @@ from jaxc.core.devices import Device
 from jaxc.core.jaxpr import ClosedJaxpr
 from jaxc.core.placed import PlacedArray, place
 from jaxc.core.primitive import check_nans
-from jaxc.core.trace import eval_context, off_host
+from jaxc.core.trace import eval_context, get_aval, off_host
+from jaxc.sharding import PartitionSpec
 from jaxc.transforms import compiling
 from jaxc.transforms.staging import trace_to_jaxpr
-from jaxc.transforms.trace_key import flags_key
+from jaxc.transforms.trace_key import flags_key, typed
 
 _MOST_OPERATIONS = 4096
 
@@ -35,32 +39,121 @@ def placement(args: Sequence[Any], name: str, names: Callable[[int], str]) -> tu
     Raises:
       ValueError: two arguments are committed to different devices.
     """
-    first = -1
+    first, device = -1, None
     for i, arg in enumerate(args):
-        if type(arg) is PlacedArray:  # `isinstance` asks Python code
-            if not arg._committed:
-                continue
-        elif not isinstance(arg, Array) or not arg.committed:
+        found = _device_of(arg)
+        if found is None:
             continue
-        if first < 0:
-            first = i
-        elif arg._device is not args[first]._device and arg._device != args[first]._device:
-            raise ValueError(
-                "Received incompatible devices for jitted computation. Got "
-                f"{_described(args[first], names(first), name)} and "
-                f"{_described(arg, names(i), name)}"
+        if device is None:
+            first, device = i, found
+        elif found is not device and found != device:
+            raise _incompatible(
+                f"{_described(args[first], names(first), name)}{_with_ids(device)}",
+                f"{_described(arg, names(i), name)}{_with_ids(found)}",
             )
-    if first < 0:
-        return devices.default_device(), False
-    return args[first]._device, True
+    return (devices.default_device(), False) if device is None else (device, True)
 
 
-def _described(array: Array, argument: str, name: str) -> str:
-    device, shape = array.device, array.aval.str_short(short_dtypes=False)
-    return (
-        f"argument {argument} of {name} with shape {shape} and with device ids "
-        f"[{device.id}] on platform {device.platform.upper()}"
+def _device_of(arg: Any) -> Device | None:
+    """The device that an argument is committed to, or that the sharding of a struct names."""
+    if type(arg) is PlacedArray:  # `isinstance` asks Python code
+        return arg._device if arg._committed else None
+    if type(arg) is Array:
+        return arg._device
+    sharding = getattr(arg, "sharding", None)
+    return None if sharding is None else devices.only_device(sharding)
+
+
+def _incompatible(one: str, other: str) -> ValueError:
+    return ValueError(
+        f"Received incompatible devices for jitted computation. Got {one} and {other}"
     )
+
+
+def _described(array: Any, argument: str, name: str) -> str:
+    shape = get_aval(array).str_short(short_dtypes=False)
+    return f"argument {argument} of {name} with shape {shape} and"
+
+
+def _with_ids(device: Device) -> str:
+    return f" with device ids [{device.id}] on platform {device.platform.upper()}"
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The device that `jit` is told to run on.
+
+    Attributes:
+      device: gives it.
+      by_results: whether only the results' shardings name it: arguments are not moved to it.
+    """
+
+    device: Callable[[], Device]
+    by_results: bool = False
+
+    def for_call(self, traced: Any, args: Sequence[Any]) -> Device:
+        """The device for a call.
+
+        Raises:
+          ValueError: its arguments are committed to another, and may not be moved.
+        """
+        device = self.device()
+        if self.by_results:
+            found, committed = traced.placement(args)
+            if committed and found != device:
+                raise _incompatible(
+                    f"arguments of {traced.name}{_with_ids(found)}",
+                    f"explicit output sharding{_with_ids(device)}",
+                )
+        return device
+
+
+def chosen_device(
+    device: Any, backend: str | None, in_shardings: Any, out_shardings: Any
+) -> Chosen | None:
+    """What `jit`'s parameters say about where to run; None if they leave it to the arguments.
+
+    Raises:
+      TypeError: shardings that are none.
+      ValueError: parameters that disagree.
+      NotImplementedError: a sharding over several devices.
+    """
+    inputs = _devices_of("in_shardings", in_shardings)
+    found = [*inputs, *_devices_of("out_shardings", out_shardings)]
+    for other in found[1:]:
+        if other != found[0]:
+            raise _incompatible(*[f"explicit sharding{_with_ids(d)}" for d in (found[0], other)])
+    if device is None and backend is None:
+        return Chosen(lambda: found[0], by_results=not inputs) if found else None
+    warnings.warn(
+        "backend and device argument on jit is deprecated. You can use `jax.device_put(..., "
+        'jax.local_devices(backend="cpu")[0])` on the inputs to the jitted function to get the '
+        "same behavior.",
+        DeprecationWarning,
+        stacklevel=3,
+    )
+    if device is not None and backend is not None:
+        raise ValueError(
+            f"can't specify both a device and a backend for jit, got {device=} and {backend=}"
+        )
+    if found:
+        raise ValueError(
+            "If backend or device is specified on jit, then in_shardings and out_shardings should "
+            "not be specified."
+        )
+    return Chosen(lambda: device if device is not None else devices.devices(backend)[0])
+
+
+def _devices_of(parameter: str, shardings: Any) -> list[Device]:
+    """The devices that a tree of shardings names; a PartitionSpec names none."""
+    found = []
+    for leaf in tree_util.tree_leaves(shardings, is_leaf=lambda x: isinstance(x, PartitionSpec)):
+        if isinstance(leaf, PartitionSpec):
+            continue
+        if not hasattr(leaf, "device_set"):
+            raise TypeError(f"{parameter}: expected shardings, PartitionSpecs or None, got {leaf}")
+        found.append(devices.only_device(leaf))
+    return found
 
 
 def run_operation(primitive: Any, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
@@ -96,7 +189,7 @@ def _operation(
     """The jaxpr of one operation: the called one of a `jit`, else one of a single equation."""
     if primitive.name == "jit":
         return params["jaxpr"], params["name"]
-    key = (primitive, avals, *params.items(), flags_key())
+    key = (primitive, avals, typed(params), flags_key())
     try:
         found = _operations.get(key)
     except TypeError:  # an unhashable parameter

@@ -204,14 +204,20 @@ class Lowered:
         from jaxc.backend import report_of
 
         traced, device = self._parent._traced, self._parent._device
-        return report_of(traced.closed, device, name=traced.name, donated=traced.donated)
+        return report_of(
+            traced.closed, device,
+            name=traced.name, donated=traced.donated, pipeline=traced.pipeline,
+        )  # fmt: skip
 
     def explore(self) -> Any:
         """Every stage side by side, as a page: shown by a notebook; `.save(path)` writes it."""
         from jaxc.backend import explore
 
         traced, device = self._parent._traced, self._parent._device
-        return explore(traced.closed, device, name=traced.name, donated=traced.donated)
+        return explore(
+            traced.closed, device,
+            name=traced.name, donated=traced.donated, pipeline=traced.pipeline,
+        )  # fmt: skip
 
     def compiler_ir(self, dialect: str | None = None) -> Any:
         return self.as_text(dialect)
@@ -291,7 +297,7 @@ class Compiled:
                     f"and called with {got.str_short()}"
                 )
         arrays = [as_array(x) for x in flat]
-        if not off_host.used:
+        if self._device.is_host and not off_host.used:
             return self._traced.run(arrays)
         self._check_devices(arrays)
         return self._traced.run(arrays, self._device)

@@ -32,5 +32,15 @@ def flags_key() -> Any:
     return _flags.key
 
 
+def typed(params: dict[str, Any]) -> tuple[Any, ...]:
+    """Parameters as part of a key: 1 and 1.0 are equal, but not what they make of an array."""
+    return tuple([(name, _typed(params[name])) for name in sorted(params)])
+
+
+def _typed(value: Any) -> Any:
+    kind = type(value)
+    return (kind, tuple(map(_typed, value)) if kind is tuple else value)
+
+
 def axis_key() -> Any:
     return tuple(_state.axis_env.items()) if _state.axis_env else ()
