@@ -125,7 +125,10 @@ def _of_the_user(closed: ClosedJaxpr, pipeline: PipelineSpec | None) -> tuple[st
     """
     passes = "" if pipeline is None else pipeline.fingerprint()
     operations = defined.fingerprint(closed.jaxpr)
-    return None if passes is None or operations is None else (passes, operations)
+    if passes is None or operations is None:
+        return None
+    flags = repr(config.trace_context()) if operations else ""  # their functions are traced now
+    return passes, operations, flags
 
 
 def _compile(

@@ -22,7 +22,7 @@ from jaxc.transforms.api import make_jaxpr, vmap
 from jaxc.transforms.jit import clear_caches
 from jaxc.transforms.jvp import jvp_flat
 from jaxc.transforms.stages import ShapeDtypeStruct
-from jaxc_compiler import plugins
+from jaxc_compiler.fingerprint import fingerprint
 from jaxc_compiler.opset import user
 from jaxc_compiler.opset.avals import ShapedArray
 from jaxc_compiler.opset.op import Op
@@ -132,10 +132,13 @@ class DefinedOp:
         return self._rule is not None
 
     def fingerprint(self) -> str | None:
-        """Text that changes when what it computes does; None if no file tells."""
-        parts = [f for f in (self.fun, self._rule, self._kernel) if f is not None]
-        prints = [plugins.fingerprint(each) for each in parts]
-        return None if None in prints else repr(prints)
+        """Text that changes when what it computes does; None if that cannot be told."""
+        return fingerprint(*self.fingerprint_parts)
+
+    @property
+    def fingerprint_parts(self) -> tuple[Any, ...]:
+        """What it depends on (see `jaxc_compiler.fingerprint`)."""
+        return self.fun, self._rule, self._kernel, self._jvp_rule, self._batch_rule
 
     def _infer(self, *avals: ShapedArray, **params: Any) -> Any:
         key = (avals, tuple(sorted(params.items())))
