@@ -220,11 +220,9 @@ def explore(
     """The explorer's page of a jaxpr for a device: see `jaxc_compiler.explorer`."""
     from jaxc.lowering import lower_jaxpr
 
-    def make() -> Any:
-        return lower_jaxpr(physicalize(closed), name, donated)
-
     with _COMPILING:
-        return driver.explore(make, target_of(device), jaxpr=format_with_lines(closed))
+        module = lower_jaxpr(physicalize(closed), name, donated)
+        return driver.explore(module, target_of(device), jaxpr=format_with_lines(closed))
 
 
 def dispatches_of(

@@ -10,6 +10,9 @@ from tools.commands import run_commands
 
 import jaxc
 import jaxc.numpy as jnp
+from jaxc_compiler import dump
+from jaxc_compiler.diagnostics import CompileError, Diagnostic
+from jaxc_tools import cli, explore, tracing
 
 pytestmark = pytest.mark.compiler
 
@@ -152,20 +155,35 @@ def test_a_page_for_xla_ends_at_stablehlo(browser, pages):
     assert all(count > 0 for count in lit(browser, "pin").values())
 
 
-@pytest.mark.chromium
-def test_a_program_that_iree_refuses_is_shown_as_far_as_it_goes(browser, tmp_path, monkeypatch):
-    from jaxc_compiler import dump
-    from jaxc_compiler.diagnostics import CompileError, Diagnostic
+@pytest.fixture
+def refused(monkeypatch) -> None:
+    """IREE compiles nothing."""
 
     def refuse(*_, **__):
         raise CompileError("iree", [Diagnostic("error", "no such thing <b>")])
 
     monkeypatch.setattr(dump, "dump_code", refuse)
+
+
+@pytest.mark.chromium
+def test_a_program_that_iree_refuses_is_shown_as_far_as_it_goes(browser, tmp_path, refused):
     page = jaxc.jit(lambda x: jnp.sin(x) + 1).lower(jnp.ones(3)).explore()
     page.save(tmp_path / "refused.html")
     visit(browser, tmp_path, "refused")
     assert list(lit(browser)) == ["source", "jaxpr", "lax", "kernel", "linalg"]
     assert "no such thing <b>" in browser.ask("document.querySelector('#problem').textContent")
+
+
+def test_what_iree_refuses_is_said_beside_the_page(tmp_path, refused, capsys, monkeypatch):
+    traced = tracing.trace(lambda x: jnp.sin(x) + 1, [jnp.ones(3)])
+    monkeypatch.setattr(explore, "traced_of", lambda request: traced)
+    path = tmp_path / "page.html"
+    status = cli.main(["explore", "model.py:f", "-o", str(path)])
+    shown = capsys.readouterr()
+    assert (status, path.exists()) == (1, True)
+    assert shown.err.startswith("jaxc: model.py:f does not compile: ")
+    assert shown.err.endswith("no such thing <b>\n")
+    assert "page.html: " in shown.out
 
 
 @pytest.mark.chromium

@@ -41,6 +41,21 @@ def slot(x):
 def until(x, w):
     return lax.while_loop(lambda c: c.sum() < 9, lambda c: jnp.minimum(c @ w, 3), x)
 """
+JITTED = """import functools, jax
+
+print("loaded")
+
+@functools.partial(jax.jit, donate_argnums=0)
+def own(x):
+    print("traced")
+    return x.at[0].set(1)
+"""
+SAVED = """
+func.func @main(%x: tensor<3xf32>, %y: tensor<1xf32>, %i: tensor<i32>) -> tensor<3xf32> {
+  %0 = "lax.dynamic_update_slice"(%x, %y, %i) : (tensor<3xf32>, tensor<1xf32>, tensor<i32>) -> tensor<3xf32>
+  return %0 : tensor<3xf32>
+}
+"""  # noqa: E501
 COPIES = ("model.py:copies", "--args", "f32[100], i32[], f32[]")
 HEAT = ("model.py:heat", "--args", "f32[100]")
 BIG = "i32[512,512], i32[512,512]"
@@ -79,6 +94,11 @@ COMMANDS = {
     "tpu asm": ("dump", *HEAT, "--stage", "asm", "--target", "tpu:v5e:2x2"),
     "why tpu": ("why", *HEAT, "--target", "tpu:v5e:2x2"),
     "why what": ("why", "model.py:cold"),
+    "stages of own": ("dump", "jitted.py:own", "--args", "f32[3]", "--all-stages", "stages"),
+    "why own": ("why", "jitted.py:own", "--args", "f32[3]"),
+    "why saved": ("why", "lax.mlir"),
+    "saved and args": ("why", "lax.mlir", "--args", "f32[3]"),
+    "saved and donate": ("why", "lax.mlir", "--donate", "0"),
     "donate what": ("why", *HEAT, "--donate", "first"),
 }
 
@@ -89,6 +109,8 @@ def done(tmp_path_factory) -> dict[str, Done]:
     (folder / "model.py").write_text(MODEL)
     [saved] = run_commands([COMMANDS["linalg"]], folder)
     (folder / "linalg.mlir").write_text(saved.stdout)
+    (folder / "jitted.py").write_text(JITTED)
+    (folder / "lax.mlir").write_text(SAVED)
     return dict(zip(COMMANDS, run_commands(list(COMMANDS.values()), folder), strict=True))
 
 
@@ -115,6 +137,20 @@ def test_a_saved_linalg_stage_is_read_back(done):
     assert done["linalg again"].stdout == done["linalg"].stdout
 
 
+def test_a_users_file_is_run_once_and_a_function_traced_once(done):
+    text = done["stages of own"].stdout
+    assert text.startswith("loaded\ntraced\nstages/00-jaxpr.jaxpr\n"), done["stages of own"]
+    assert (text.count("loaded"), text.count("traced")) == (1, 1)
+
+
+def test_what_a_jitted_function_donates_itself_is_known(done):
+    assert "scatter: in place" in done["why own"].stdout
+
+
+def test_lines_of_a_saved_stage_are_those_of_its_file(done):
+    assert 'lax.mlir:3  %0 = "lax.dynamic_update_slice"(%x' in done["why saved"].stdout
+
+
 def test_a_diff_shows_what_a_pass_changed_and_nothing_else(done):
     lines = done["diff"].stdout.splitlines()
     changed = [x for x in lines if x[:1] in "+-" and x[:3] not in ("+++", "---")]
@@ -133,6 +169,8 @@ def test_a_diff_shows_what_a_pass_changed_and_nothing_else(done):
         ("tpu asm", "no stage 'asm' for tpu:v5e:2x2: there are jaxpr, lax, stablehlo"),
         ("why tpu", "XLA decides what becomes of a program for tpu:v5e:2x2"),
         ("why what", "model.py has no 'cold'"),
+        ("saved and args", "lax.mlir says what its arguments are: leave out --args and --donate"),
+        ("saved and donate", "lax.mlir says what its arguments are: leave out --args"),
         ("donate what", "expected positions such as 0,2"),
     ],
 )

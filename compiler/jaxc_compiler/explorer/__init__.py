@@ -80,7 +80,7 @@ class _Watch(dump.PassTexts):
 
 
 def page_of(
-    make_module: Callable[[], ir.Module],
+    module: ir.Module,
     target: Target,
     jaxpr: Sequence[JaxprRow] = (),
     defined_at: tuple[str, int] | None = None,
@@ -88,7 +88,7 @@ def page_of(
     """Compile a program stage by stage and make its page.
 
     Args:
-      make_module: makes the `lax` module.
+      module: the `lax` module, which is lowered in place.
       target: what it is compiled for.
       jaxpr: the frontend's stage.
       defined_at: the file and line of the function.
@@ -97,7 +97,6 @@ def page_of(
       CompileError: if one of our passes fails.
     """
     watch = _Watch(target)
-    module = make_module()
     name = module.operation.attributes["sym_name"].value
     updates = updates_of(module)
     code = pipelines.lower(module, target, [watch])
