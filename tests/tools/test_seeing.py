@@ -296,3 +296,52 @@ def test_scan_flops_count_every_step():
 
     report = jaxc.jit(rnn).lower(jnp.ones((8, 8)), jnp.ones(8), jnp.ones((5, 8))).report()
     assert sum(node.flops for node in report.dispatches) == 5 * (2 * 64 + 8 + 8)
+
+
+def first_line(function, *arguments):
+    return str(jaxc.jit(function).lower(*arguments).report()).split("\n")[0]
+
+
+def test_what_stands_beside_a_loop_of_unknown_length_is_counted():
+    def f(x):
+        s = (jnp.tanh(x * 2)).sum()
+        return lax.while_loop(lambda c: c < 10.0, lambda c: c + 1.0, s)
+
+    line = first_line(f, jnp.ones(100_000))
+    assert "about 300.0 kFLOP, " in line
+    assert "per step of loops whose length data decide 2 FLOP, " in line
+
+
+@pytest.mark.parametrize("size", [8, 512])
+def test_a_loop_of_no_steps_costs_nothing(size):
+    w = jnp.ones((size, size), jnp.int32)
+
+    def f(x):
+        return lax.scan(lambda c, _: (jnp.minimum(c @ w, 3), None), x, None, length=0)[0]
+
+    assert "about 0 FLOP, " in first_line(f, w)
+
+
+def test_each_of_two_branches_runs_in_half_of_the_cases():
+    w = jnp.ones((512, 512), jnp.int32)
+
+    def f(p, x):
+        return lax.cond(p, lambda x: x @ w, lambda x: w @ x @ w, x)
+
+    report = jaxc.jit(f).lower(True, w).report()
+    assert f"about {(2 * 512**3 * 1.5) / 1e6:.1f} MFLOP" in str(report)  # half of three products
+
+
+def test_a_dispatch_in_a_branch_or_a_loop():
+    w = jnp.ones((512, 512), jnp.int32)
+
+    def branch(p, x):
+        return lax.cond(p, lambda x: jnp.minimum(x, 3) @ w, lambda x: x, x)
+
+    def steps(p, x):
+        return lax.fori_loop(0, 3, lambda i, x: branch(p, x), x)
+
+    alone, inside = (str(jaxc.jit(f).lower(True, w).report()) for f in (branch, steps))
+    assert ", in a branch\n" in alone
+    assert "every step of a loop" not in alone
+    assert ", in a branch, every step of a loop\n" in inside
