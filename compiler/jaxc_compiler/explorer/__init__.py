@@ -162,8 +162,10 @@ def _source(file: str, used: list[int]) -> dict[str, Any]:
     first = 1
     if len(lines) > _LARGEST_FILE:
         first = max(min(used) - _AROUND, 1)
-        lines = lines[first - 1 : max(used) + _AROUND][:_LARGEST_FILE]
-    return {"name": Path(file).name, "path": file, "first": first, "lines": lines}
+        lines = lines[first - 1 : max(used) + _AROUND]
+    kept = lines[:_LARGEST_FILE]
+    cut = len(lines) - len(kept)
+    return {"name": Path(file).name, "path": file, "first": first, "lines": kept, "cut": cut}
 
 
 def _pass(ran: PassText) -> dict[str, Any]:
