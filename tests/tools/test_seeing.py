@@ -99,6 +99,8 @@ COMMANDS = {
     "why saved": ("why", "lax.mlir"),
     "saved and args": ("why", "lax.mlir", "--args", "f32[3]"),
     "saved and donate": ("why", "lax.mlir", "--donate", "0"),
+    "stage of a pass": ("dump", *HEAT, "--stage", "kernel", "--after", "fuse"),
+    "all and one": ("dump", *HEAT, "--stage", "kernel", "--all-stages", "stages"),
     "donate what": ("why", *HEAT, "--donate", "first"),
 }
 
@@ -171,6 +173,8 @@ def test_a_diff_shows_what_a_pass_changed_and_nothing_else(done):
         ("why what", "model.py has no 'cold'"),
         ("saved and args", "lax.mlir says what its arguments are: leave out --args and --donate"),
         ("saved and donate", "lax.mlir says what its arguments are: leave out --args"),
+        ("stage of a pass", "--stage kernel: --after and --diff show what a pass leaves, no stage"),
+        ("all and one", "--all-stages writes every stage: leave out --stage, --after and --diff"),
         ("donate what", "expected positions such as 0,2"),
     ],
 )

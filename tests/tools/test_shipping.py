@@ -206,6 +206,7 @@ def test_inspect(beside, capsys, tmp_path):
         "step(float32[100,100] donated) -> (float32[100,100])",
         "weights in model.irpa", "program 1: cuda:sm_89", "predict: 1 dispatch\n",
         f"test_shipping.py:{LINE}: scatter-add: in place", "input 0: its memory becomes a result's",
+        "  step: 4 dispatches\n    at[] updates: not known for this target\n",
     ):  # fmt: skip
         assert part in shown
     assert cli.main(["inspect", str(beside), "--json"]) == 0
@@ -216,6 +217,9 @@ def test_inspect(beside, capsys, tmp_path):
     assert part.stat().st_size == data["programs"][1]["length"]
     assert cli.main(["inspect", str(beside), "--extract", "7", "-o", str(part)]) == 2
     assert "no program 7; there are 0 cpu:host" in capsys.readouterr().err
+    for half in (["--extract", "1"], ["-o", str(part)]):
+        assert cli.main(["inspect", str(beside), *half]) == 2
+        assert "--extract N needs -o FILE, and -o is for --extract" in capsys.readouterr().err
 
 
 def test_bench_and_run_choose_functions(inline, capsys, monkeypatch):
