@@ -194,6 +194,8 @@ def test_a_file_may_be_run_again():
         ("scatter_mine", "an op of jaxc's own"),
         ("my op", "is no name of an op"),
         ("x_1to1", "is no name of an op"),
+        ("soft_", "is no name of an op"),
+        ("soft__clip", "is no name of an op"),
         ("Upper", "is no name of an op"),
     ],
 )
