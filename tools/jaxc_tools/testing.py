@@ -9,7 +9,7 @@
             // CHECK-NOT: lax.neg
         ''')
 
-Needs the `filecheck` package (`pip install jaxc[testing]`).
+Needs the `filecheck` package (`pip install -e '.[testing]'` in a checkout).
 """
 
 from __future__ import annotations

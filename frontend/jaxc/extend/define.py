@@ -115,7 +115,7 @@ class DefinedOp:
 
         With it the operation is an op of its own for the compiler's passes, and elementwise: its
         arrays have one shape, that of the result, or none. `s` has a method for each elementwise
-        `lax` operation, and `s.op("math.roundeven", x)` for MLIR's.
+        primitive (`s.add`, `s.and_`), and `s.op("math.roundeven", x)` for MLIR's ops.
         """
         if self.multiple_results:
             raise TypeError(f"{self.name}: an element rule gives one result")
