@@ -282,8 +282,7 @@ def compile_references(
     typed = zip(
         sources, _one_each("--args", arguments, sources), _one_each("--donate", donate, sources)
     )
-    for name in target_names:
-        target_named(name)
+    _ = [target_named(name) for name in target_names]
     passes = tuple(load_passes(load).values())
     spec = PipelineSpec(pipeline, named=passes) if pipeline else pipeline_spec(passes or "")
     try:
