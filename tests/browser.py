@@ -16,6 +16,7 @@ _FLAGS = (
     "--disable-component-update", "--disable-sync", "--no-first-run", "--disable-dev-shm-usage",
     "--remote-debugging-pipe", "--window-size=1600,1000",
 )  # fmt: skip
+_PAINTED = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
 
 
 class Browser:
@@ -52,16 +53,19 @@ class Browser:
         self._call("Network.emulateNetworkConditions", offline=True, **offline)
 
     def open(self, url: str) -> None:
-        """Load a page and wait until its script is through."""
+        """Load a page and wait until its script is through and the mouse finds what is drawn."""
         self._call("Page.navigate", url=url)
         for _ in range(400):
             if self.ask(f"location.href === {json.dumps(url)} && document.body?.dataset.ready"):
+                self.ask(_PAINTED)
                 return
         raise AssertionError(f"the page was not ready: {self.problems}")
 
     def ask(self, expression: str) -> Any:
-        """The value of a JavaScript expression."""
-        found = self._call("Runtime.evaluate", expression=expression, returnByValue=True)
+        """The value of a JavaScript expression, or of the promise that it is."""
+        found = self._call(
+            "Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True
+        )
         if "exceptionDetails" in found:
             raise AssertionError(found["exceptionDetails"])
         return found["result"].get("value")

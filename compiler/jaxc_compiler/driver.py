@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import platform
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -169,7 +169,7 @@ def dispatches(
 
 
 def explore(
-    make_module: Callable[[], ir.Module],
+    module: ir.Module,
     target: Target | None = None,
     *,
     jaxpr: Sequence[tuple[str, Sequence[tuple[str, int]]]] = (),
@@ -179,7 +179,7 @@ def explore(
     """The explorer's page of a program: every stage side by side, the dispatch graph, the passes.
 
     Args:
-      make_module: makes the `lax` module; called for each way the module is lowered.
+      module: the `lax` module, which is lowered in place.
       jaxpr: the rows of the frontend's stage, each with the user's files and lines.
       defined_at: the file and line of the user's function.
       pipeline: what the user says about it; default is the target's own.
@@ -188,7 +188,7 @@ def explore(
 
     target = target or targets.get("cpu")
     passes = _resolve(pipeline, target)
-    return explorer.page_of(make_module, target, jaxpr, defined_at, passes)
+    return explorer.page_of(module, target, jaxpr, defined_at, passes)
 
 
 # -- the key of the compile cache ----------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Passes that are not ours: which they are, how they run without harm, what their text depends on.
+"""Passes that are not ours: which they are, and where they go in a pipeline.
 
 Owns `PipelineSpec`, what a user says about the pipeline before anything is compiled. Importing this
 module loads no MLIR: `jit` is given such a pipeline long before its first compilation.
@@ -6,14 +6,12 @@ module loads no MLIR: `jit` is given such a pipeline long before its first compi
 
 from __future__ import annotations
 
-import hashlib
 import inspect
-import sys
-import types
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
+
+from jaxc_compiler.fingerprint import fingerprint
 
 Pass = Callable[..., None]
 
@@ -75,14 +73,9 @@ class PipelineSpec:
         return replace(self, edits=(*self.edits, Edit(where, anchor, checked)))
 
     def fingerprint(self) -> str | None:
-        """Text that changes when the pipeline does; None if that cannot be told from files."""
-        parts = [self.text]
-        for edit in (*self.edits, Edit("named", "", self.named)):
-            prints = [fingerprint(each) for each in edit.passes]
-            if None in prints:
-                return None
-            parts += [edit.where, edit.anchor, *map(str, prints)]
-        return repr(parts)
+        """Text that changes when the pipeline does; None if that cannot be told."""
+        edits = [(edit.where, edit.anchor, edit.passes) for edit in self.edits]
+        return fingerprint(self.text, self.named, *edits)
 
 
 # Where passes of the user's go if the user does not say: what they then see is simplified.
@@ -131,39 +124,6 @@ def name_of(run_pass: Pass) -> str:
 def is_ours(run_pass: Pass) -> bool:
     """Whether a pass belongs to this compiler."""
     return getattr(run_pass, "__module__", "").partition(".")[0] == "jaxc_compiler"
-
-
-def fingerprint(run_pass: Pass) -> str | None:
-    """Which function of which text a pass is; None if its file does not say what it does.
-
-    That is so for closures, for what no file holds, and for a file that uses other files of the
-    user's.
-    """
-    function = inspect.unwrap(run_pass)
-    if not isinstance(function, types.FunctionType) or function.__closure__:
-        return None
-    path = Path(function.__code__.co_filename)
-    if any(_is_users(value, path) for value in function.__globals__.values()):
-        return None
-    try:
-        text = path.read_bytes()
-    except OSError:
-        return None
-    return f"{function.__qualname__} {hashlib.sha256(text).hexdigest()}"
-
-
-_INSTALLED = tuple({sys.prefix, sys.base_prefix, str(Path(__file__).parents[1])})
-
-
-def _is_users(value: Any, path: Path) -> bool:
-    """Whether a global of a pass's file comes from another file that may change."""
-    name = value.__name__ if isinstance(value, types.ModuleType) else None
-    name = name or getattr(value, "__module__", None)
-    module = sys.modules.get(name) if isinstance(name, str) else None
-    file = getattr(module, "__file__", None)
-    if file is None or name.partition(".")[0] in ("jaxc", "jaxc_compiler", "jaxc_tools"):
-        return False
-    return Path(file) != path and not file.startswith(_INSTALLED)
 
 
 def passes_of(spec: PipelineSpec) -> Sequence[Pass]:

@@ -61,6 +61,11 @@ class Pattern:
         del target
         apply_patterns(module, self)
 
+    @property
+    def fingerprint_parts(self) -> tuple[Any, ...]:
+        """What it depends on (see `jaxc_compiler.fingerprint`)."""
+        return self.roots, self.rewrite
+
     def __repr__(self) -> str:
         return f"<pattern {self.rewrite.__name__} of {', '.join(self.roots)}>"
 

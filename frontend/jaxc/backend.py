@@ -128,7 +128,10 @@ def _of_the_user(closed: ClosedJaxpr, pipeline: PipelineSpec | None) -> tuple[st
     """
     passes = "" if pipeline is None else pipeline.fingerprint()
     operations = defined.fingerprint(closed.jaxpr)
-    return None if passes is None or operations is None else (passes, operations)
+    if passes is None or operations is None:
+        return None
+    flags = repr(config.trace_context()) if operations else ""  # their functions are traced now
+    return passes, operations, flags
 
 
 def _compile(
@@ -228,12 +231,10 @@ def explore(
     """The explorer's page of a jaxpr for a device: see `jaxc_compiler.explorer`."""
     from jaxc.lowering import lower_jaxpr
 
-    def make() -> Any:
-        return lower_jaxpr(physicalize(closed), name, donated)
-
     with _COMPILING:
+        module = lower_jaxpr(physicalize(closed), name, donated)
         return driver.explore(
-            make, target_of(device), jaxpr=format_with_lines(closed), pipeline=pipeline
+            module, target_of(device), jaxpr=format_with_lines(closed), pipeline=pipeline
         )
 
 

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from jaxc.core.config import flag_context
 from jaxc.core.defined import DEFINED
 from jaxc.core.jaxpr import CALLS, ClosedJaxpr, Jaxpr, JaxprEqn, Literal
 from jaxc.core.source import SourceInfo, at
@@ -27,6 +29,8 @@ from jaxc_compiler import mlir
 from jaxc_compiler.dialects import definition, lax
 from jaxc_compiler.marks import DONATED, WEIGHT, WEIGHT_VALUE
 from jaxc_compiler.mlir import ir
+
+_enable_x64 = flag_context("jax_enable_x64")
 
 ERASED = {"stop_gradient"}  # says something to transformations only
 
@@ -43,11 +47,17 @@ class EntryPoint:
       symbol: its name in the module.
       jaxpr: what it computes.
       donated: for each input, whether its buffer may be overwritten; empty if none may.
+      wide: whether the programs its ops stand for have 64-bit types, whatever JAX's flag.
     """
 
     symbol: str
     jaxpr: ClosedJaxpr
     donated: tuple[bool, ...] = ()
+    wide: bool = False
+
+    def flags(self) -> AbstractContextManager[Any]:
+        """The flags under which it is lowered."""
+        return _enable_x64(True) if self.wide else nullcontext()
 
 
 @dataclass
@@ -125,7 +135,8 @@ def _lower(
         module = ir.Module.create()
         module.operation.attributes["sym_name"] = ir.StringAttr.get(name)
         for entry in entry_points:
-            _lower_function(module, entry, [marks_of(value) for value in entry.jaxpr.consts])
+            with entry.flags():
+                _lower_function(module, entry, [marks_of(value) for value in entry.jaxpr.consts])
     return module
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import random
 import subprocess
 import sys
@@ -10,7 +9,7 @@ import sys
 import pytest
 
 from jaxc_compiler import pipeline_text, pipelines, stages, targets
-from jaxc_compiler.plugins import PipelineSpec, fingerprint, pipeline_spec
+from jaxc_compiler.plugins import PipelineSpec, pipeline_spec
 
 pytestmark = pytest.mark.compiler
 CPU = targets.get("cpu")
@@ -125,34 +124,3 @@ def test_an_edit_of_no_pass():
 def test_what_is_no_pipeline(given):
     with pytest.raises(TypeError):
         pipeline_spec(given)
-
-
-def test_a_fingerprint_follows_the_file(tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(tmp_path)
-    source = "def {0}(module, target):\n    {1}\n"
-
-    def load(name, body, before=""):
-        path = tmp_path / f"{name}.py"
-        path.write_text(before + source.format(name, body))
-        spec = importlib.util.spec_from_file_location(name, path)
-        module = importlib.util.module_from_spec(spec)
-        monkeypatch.setitem(sys.modules, name, module)
-        spec.loader.exec_module(module)
-        return fingerprint(getattr(module, name))
-
-    assert load("first_pass", "pass") == load("first_pass", "pass")
-    assert load("first_pass", "pass") != load("first_pass", "return None")
-    (tmp_path / "used_by_pass.py").write_text("x = 1\n")
-    assert load("second_pass", "pass", "import numpy\n") is not None
-    assert load("third_pass", "pass", "import used_by_pass\n") is None
-    assert load("fourth_pass", "pass", "from used_by_pass import x\n") is not None  # a number
-
-
-def test_a_closure_has_no_fingerprint():
-    width = 3
-
-    def closure(module, target):
-        return width
-
-    assert fingerprint(closure) is None
-    assert pipeline_spec(closure).fingerprint() is None

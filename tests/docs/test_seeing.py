@@ -37,7 +37,7 @@ def test_the_page_shows_what_its_commands_print(tmp_path):
         if words[0] == "profile":
             shown, text = _without_numbers(shown), _without_numbers(text)
         pattern = re.escape(text.strip()).replace(re.escape("..."), ".*")
-        assert re.fullmatch(pattern, shown.strip()), f"{' '.join(words)} prints\n{shown}"
+        assert re.fullmatch(pattern, shown.strip()), f"{' '.join(words)}: {shown}{done.stderr}"
 
 
 def _words(command: str) -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 
@@ -273,6 +275,8 @@ def test_a_file_may_be_run_again():
         ("scatter_mine", "an op of jaxc's own"),
         ("my op", "is no name of an op"),
         ("x_1to1", "is no name of an op"),
+        ("soft_", "is no name of an op"),
+        ("soft__clip", "is no name of an op"),
         ("Upper", "is no name of an op"),
     ],
 )
@@ -320,15 +324,54 @@ def test_mistakes_in_rules(own):
         define_op("anything")(lambda x, **params: x)
 
 
-def test_a_changed_operation_is_compiled_anew(own, tmp_path, monkeypatch):
-    kept = {}
-    monkeypatch.setattr(backend.disk_cache(), "get", kept.get)
-    monkeypatch.setattr(backend.disk_cache(), "put", kept.__setitem__)
+@pytest.fixture
+def kept(monkeypatch):
+    """What is put into the cache on disk, by its key."""
+    found = {}
+    monkeypatch.setattr(backend.disk_cache(), "get", found.get)
+    monkeypatch.setattr(backend.disk_cache(), "put", found.__setitem__)
+    return found
+
+
+def test_a_changed_operation_is_compiled_anew(own, kept):
     for factor in (2, 3, 3):
-        path = tmp_path / "operation.py"
-        path.write_text(f"def scaled(x):\n    return x * {factor}\n")
-        namespace = {"__name__": "operation"}
-        exec(compile(path.read_text(), str(path), "exec"), namespace)
-        op = own("scaled", replace=True)(namespace["scaled"])
+        names = {"__name__": "operation"}
+        exec(f"def scaled(x):\n    return x * {factor}\n", names)
+        op = own("scaled", replace=True)(names["scaled"])
         np.testing.assert_array_equal(jaxc.jit(lambda x, op=op: op(x))(X), X * factor)
+    assert len(kept) == 2
+
+
+FACTOR = 2.0
+
+
+def scaled(x):
+    return x * FACTOR
+
+
+def scaled_element(s, x):
+    return s.mul(x, FACTOR)
+
+
+@pytest.mark.parametrize("element", [False, True])
+def test_a_global_it_reads_is_compiled_anew(own, kept, monkeypatch, element):
+    for factor in (2.0, 3.0, 3.0):
+        monkeypatch.setattr(sys.modules[__name__], "FACTOR", factor)
+        op = own("scaled", replace=True)(scaled)
+        if element:
+            op.def_element(scaled_element)
+        np.testing.assert_array_equal(jaxc.jit(lambda x, op=op: op(x))(X), X * factor)
+    assert len(kept) == 2
+
+
+@pytest.mark.filterwarnings("ignore:Explicitly requested dtype float64")
+def test_flags_its_function_reads_are_compiled_anew(own, kept):
+    @own("rounded")
+    def rounded(x):
+        return (x.astype(jnp.float64) + 1e8 - 1e8).astype(jnp.float32)
+
+    for on in (True, False, True):
+        with jaxc.enable_x64(on):
+            wanted = np.round(X * 4) / 4 if on else np.zeros(3)
+            np.testing.assert_array_equal(jaxc.jit(lambda x: rounded(x))(X), wanted)
     assert len(kept) == 2

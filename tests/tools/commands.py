@@ -21,6 +21,7 @@ from jaxc_tools import cli
 
 answers = os.fdopen(os.dup(1), "w")
 os.dup2(2, 1)  # what native code prints is no answer
+path = list(sys.path)
 for line in sys.stdin:
     request = json.loads(line)
     os.chdir(request["folder"])
@@ -34,6 +35,11 @@ for line in sys.stdin:
         except BaseException:
             traceback.print_exc()
             status = 1
+    added = {*sys.path} - {*path}
+    for name, module in list(sys.modules.items()):  # another test has files of the same names
+        if os.path.dirname(str(getattr(module, "__file__", None))) in added:
+            del sys.modules[name]
+    sys.path[:] = path
     print(json.dumps([status, out.getvalue(), err.getvalue()]), file=answers, flush=True)
 """
 

@@ -81,3 +81,15 @@ def test_command_line(tmp_path):
         done = run(*options)
         assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
         assert message in done.stderr
+
+
+def test_two_files_of_one_name(tmp_path):
+    (tmp_path / "model.py").write_text("def f(x): return x")
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "tweak.py").write_text("def tweak(module, target): pass")
+    loads = ["--load", "a/tweak.py", "--load", "b/tweak.py"]
+    words = ["model.py:f", "--args", "f32[3]", "-o", "f.vmfb", *loads]
+    done = run_command("compile", *words, folder=tmp_path)
+    assert done.returncode == 2
+    assert "--load b/tweak.py: there is a pass 'tweak' already; rename one" in done.stderr

@@ -10,10 +10,19 @@ from tools.commands import run_commands
 
 import jaxc
 import jaxc.numpy as jnp
+from jaxc_compiler import dump
+from jaxc_compiler.diagnostics import CompileError, Diagnostic
+from jaxc_tools import cli, explore, tracing
 
 pytestmark = pytest.mark.compiler
 
-MODEL = """import jax
+HELPER = """import jax.numpy as jnp
+
+def double(x):
+    return jnp.sin(x) * 2
+"""
+LARGE = "def large(x):\n    x = x * 2\n" + "    # nothing\n" * 3000 + "    return x + 1\n"
+MODEL = """import helper, jax
 import jax.numpy as jnp
 from jax import lax
 
@@ -31,6 +40,9 @@ def copies(x, w):
 def hostile(x):
     return jnp.sin(x) + 1  # </script> <b> & @DATA@ @SCRIPT@ \\u2028 \U0001f642
 
+def helped(x):
+    return helper.double(x) + 1
+
 def long(x):
     for k in range(100):
         x = jnp.tanh(x) * 1.5 + x[::-1]
@@ -41,6 +53,8 @@ PAGES = {
     "heat": ("model.py:heat", "--args", "f32[1000]", "--donate", "0"),
     "copies": ("model.py:copies", "--args", BIG),
     "hostile": ("model.py:hostile", "--args", "f32[3]"),
+    "helped": ("model.py:helped", "--args", "f32[3]"),
+    "large": ("large.py:large", "--args", "f32[3]"),
     "long": ("model.py:long", "--args", "f32[64]"),
     "cuda": ("model.py:heat", "--args", "f32[1000]", "--target", "cuda"),
     "vulkan": ("model.py:heat", "--args", "f32[1000]", "--target", "vulkan"),
@@ -51,7 +65,8 @@ PAGES = {
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("pages")
-    (folder / "model.py").write_text(MODEL)
+    for name, text in [("model", MODEL), ("helper", HELPER), ("large", LARGE)]:
+        (folder / f"{name}.py").write_text(text)
     done = run_commands(
         [("explore", *words, "-o", f"{name}.html") for name, words in PAGES.items()], folder
     )
@@ -152,20 +167,35 @@ def test_a_page_for_xla_ends_at_stablehlo(browser, pages):
     assert all(count > 0 for count in lit(browser, "pin").values())
 
 
-@pytest.mark.chromium
-def test_a_program_that_iree_refuses_is_shown_as_far_as_it_goes(browser, tmp_path, monkeypatch):
-    from jaxc_compiler import dump
-    from jaxc_compiler.diagnostics import CompileError, Diagnostic
+@pytest.fixture
+def refused(monkeypatch) -> None:
+    """IREE compiles nothing."""
 
     def refuse(*_, **__):
         raise CompileError("iree", [Diagnostic("error", "no such thing <b>")])
 
     monkeypatch.setattr(dump, "dump_code", refuse)
+
+
+@pytest.mark.chromium
+def test_a_program_that_iree_refuses_is_shown_as_far_as_it_goes(browser, tmp_path, refused):
     page = jaxc.jit(lambda x: jnp.sin(x) + 1).lower(jnp.ones(3)).explore()
     page.save(tmp_path / "refused.html")
     visit(browser, tmp_path, "refused")
     assert list(lit(browser)) == ["source", "jaxpr", "lax", "kernel", "linalg"]
     assert "no such thing <b>" in browser.ask("document.querySelector('#problem').textContent")
+
+
+def test_what_iree_refuses_is_said_beside_the_page(tmp_path, refused, capsys, monkeypatch):
+    traced = tracing.trace(lambda x: jnp.sin(x) + 1, [jnp.ones(3)])
+    monkeypatch.setattr(explore, "traced_of", lambda request: traced)
+    path = tmp_path / "page.html"
+    status = cli.main(["explore", "model.py:f", "-o", str(path)])
+    shown = capsys.readouterr()
+    assert (status, path.exists()) == (1, True)
+    assert shown.err.startswith("jaxc: model.py:f does not compile: ")
+    assert shown.err.endswith("no such thing <b>\n")
+    assert "page.html: " in shown.out
 
 
 @pytest.mark.chromium
@@ -175,6 +205,48 @@ def test_no_text_of_the_user_becomes_markup(browser, pages):
     assert browser.ask("document.querySelectorAll('img, .source b').length") == 0
     shown = browser.ask("document.querySelector('.source .row:nth-child(17)').textContent")
     assert "</script> <b> & @DATA@ @SCRIPT@" in shown
+
+
+PINNED = "document.querySelector('.source .row.pin')?.textContent"
+
+
+@pytest.mark.chromium
+def test_a_link_to_a_line_of_any_file(browser, pages):
+    visit(browser, pages, "helped")
+    browser.ask("allRows.find((row) => row.info.text.includes('jnp.sin(x) * 2')).click()")
+    link = browser.ask("location.hash")
+    assert link == "#L4.1"
+    visit(browser, pages, "heat")
+    visit(browser, pages, "helped", link)
+    assert "jnp.sin(x) * 2" in browser.ask(PINNED)
+
+
+@pytest.mark.chromium
+def test_a_link_that_is_no_link(browser, pages):
+    visit(browser, pages, "heat", "#%E0")
+    assert browser.ask(PINNED) is None
+
+
+@pytest.mark.chromium
+def test_what_is_left_out_of_a_large_file_is_said(browser, pages):
+    visit(browser, pages, "large")
+    notes = browser.ask("[...document.querySelectorAll('.source .note')].map(n => n.textContent)")
+    assert notes == [f"{3 + 3000 - 1500} more lines"]
+
+
+@pytest.mark.chromium
+def test_lines_are_pinned_in_a_notebooks_frame(browser, tmp_path):
+    page = jaxc.jit(lambda x: jnp.sin(x) + 1).lower(jnp.ones(3)).explore()
+    (tmp_path / "notebook.html").write_text(
+        f"<body>{page._repr_html_()}<script>onload = () => document.body.dataset.ready = 1</script>"
+    )
+    visit(browser, tmp_path, "notebook")
+    frame = "document.querySelector('iframe').contentDocument"
+    browser.ask(f"{frame}.querySelector('.source .row.mapped').click()")
+    assert browser.ask(f"{frame}.querySelectorAll('.source .row.pin').length") == 1
+    browser.ask(f"{frame}.dispatchEvent(new KeyboardEvent('keydown', {{ key: 'Escape' }}))")
+    assert browser.ask(f"{frame}.querySelectorAll('.source .row.pin').length") == 0
+    assert browser.problems == []
 
 
 def test_pages_are_whole_and_of_reasonable_size(pages):

@@ -107,6 +107,11 @@ def test_ir_comes_from_standard_input(opt):
         (["neg.mlir", "--pass-pipeline=x", "--load", "none.py"], "cannot read none.py"),
         (["neg.mlir", "--pass-pipeline=x", "--load", "program.py"], "program.py has no 'program'"),
         (["neg.mlir", "--pass-pipeline=fuse", "-o", "no/where"], "cannot write no/where"),
+        (["neg.mlir", "--pass-pipeline=fuse", "--args", "f32[3]"], "leave out --args"),
+        (
+            ["program.py:f", "--pass-pipeline=fuse", "--verify-diagnostics"],
+            "program.py:f: --verify-diagnostics needs a file of IR",
+        ),
         (["program.py:g", "--pass-pipeline=fuse"], "program.py has no 'g'"),
         (["program.py", "--pass-pipeline=fuse"], "program.py:1:1: error: "),
     ],
@@ -237,3 +242,12 @@ def test_names_a_pass_cannot_have(here, name, message):
     assert done.returncode == 2
     assert message in done.stderr
     assert not [path for path in here.iterdir() if path.name.startswith("test_")]
+
+
+def test_what_a_jitted_function_donates_itself(opt):
+    text = "import jax\nf = jax.jit(lambda x: x.at[0].set(1), donate_argnums=0)\n"
+    Path("jitted.py").write_text(text)
+    check(
+        opt("jitted.py:f", "--args", "f32[3]", "--pass-pipeline=lax,kernel").stdout,
+        "// CHECK: in_place = [0]",
+    )

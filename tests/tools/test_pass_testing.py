@@ -10,7 +10,14 @@ import pytest
 import jaxc.numpy as jnp
 from jaxc_compiler.diagnostics import CompileError
 from jaxc_compiler.rewriting import build, constant, error, ops, pattern, remark
-from jaxc_tools.testing import check_diagnostics, check_values_kept, load_pass, module_of
+from jaxc_tools.testing import (
+    check,
+    check_diagnostics,
+    check_values_kept,
+    load_pass,
+    module_from_text,
+    module_of,
+)
 
 pytestmark = pytest.mark.compiler
 
@@ -82,12 +89,40 @@ func.func @main(%x: tensor<3xf32>) -> tensor<3xf32> {
 """
 
 
+NEGATED = """func.func @main(%x: tensor<4xf32>) -> tensor<4xf32> {
+  %0 = "lax.neg"(%x) : (tensor<4xf32>) -> tensor<4xf32>
+  return %0 : tensor<4xf32>
+}
+"""
+
+
 def test_diagnostics_are_those_that_the_text_expects():
     check_diagnostics(looks, TEXT)
     with pytest.raises(AssertionError, match="unexpected remark: pass looks: negated"):
         check_diagnostics(looks, TEXT.replace("expected-remark @+1 {{negated}}", ""))
     with pytest.raises(AssertionError, match='expected error "no cosines" at line 6'):
         check_diagnostics(looks, TEXT.replace("no sines", "no cosines"))
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["expeced-error {{x}}", "exptected-error @+1 {{x}}", "expected-error @+1 x", "{{no sines}}",
+     "expected-error @+2 {{no sines}} expeced-error {{x}}", "expected-error @1 {{x}}"],
+)  # fmt: skip
+def test_a_misspelt_directive_fails(line):
+    with pytest.raises(AssertionError, match=r"-:1: misspelt directive: // "):
+        check_diagnostics(looks, f"// {line}\n{TEXT}")
+
+
+def test_prose_and_other_checks_are_no_directives():
+    check_diagnostics(looks, f"{TEXT}// we expect the result\n// CHECK: {{{{.*}}}}\n")
+
+
+def test_a_module_from_text():
+    module = module_from_text(NEGATED)
+    check(check_values_kept(first_of_sum, module, [X]), "// CHECK: lax.neg")
+    with pytest.raises(CompileError, match=r"-:2:8: error: unregistered operation 'lax.nog'"):
+        module_from_text(NEGATED.replace("lax.neg", "lax.nog"))
 
 
 def test_in_a_program_a_remark_is_logged(caplog):

@@ -11,6 +11,7 @@ import time
 import numpy as np
 import pytest
 from runtime.device_harness import device_of
+from tools.commands import jaxc as jaxc_command
 
 import jaxc
 import jaxc.numpy as jnp
@@ -118,6 +119,41 @@ def test_a_folder_that_is_none_leaves_the_profiler_as_it_was(tmp_path):
     with jaxc.profiler.trace(tmp_path):
         jnp.sin(jnp.ones(2))
     assert any(span["name"] == "sin" for span in spans(tmp_path / jaxc.profiler.FILE_NAME))
+
+
+def profiled(folder):
+    command = [sys.executable, "-m", "jaxc_tools", "profile", "-o", "t.json", "script.py"]
+    return subprocess.run(command, capture_output=True, text=True, cwd=folder)
+
+
+WANDERER = """import os, sys
+os.mkdir("elsewhere")
+os.chdir("elsewhere")
+sys.exit("lost")
+"""
+
+
+def test_a_script_that_changes_folders_and_ends_with_a_message(tmp_path):
+    (tmp_path / "script.py").write_text(WANDERER)
+    done = profiled(tmp_path)
+    assert (done.returncode, done.stderr) == (1, "lost\n")
+    assert "traceEvents" in json.loads((tmp_path / "t.json").read_text())
+
+
+def test_an_unwritable_trace_is_said_before_the_script_runs(tmp_path):
+    (tmp_path / "script.py").write_text(WANDERER)
+    done = jaxc_command("profile", "-o", "no/t.json", "script.py", folder=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr == "jaxc: cannot write no/t.json: No such file or directory\n"
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_trace_that_becomes_unwritable_leaves_the_tables(tmp_path):
+    (tmp_path / "script.py").write_text("import os\nos.mkdir('t.json')")
+    done = profiled(tmp_path)
+    assert done.returncode == 2
+    assert "in all: " in done.stdout
+    assert done.stderr.endswith("t.json: Is a directory\n")
 
 
 def test_times_add_up_to_what_a_clock_says():

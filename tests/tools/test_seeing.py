@@ -41,6 +41,21 @@ def slot(x):
 def until(x, w):
     return lax.while_loop(lambda c: c.sum() < 9, lambda c: jnp.minimum(c @ w, 3), x)
 """
+JITTED = """import functools, jax
+
+print("loaded")
+
+@functools.partial(jax.jit, donate_argnums=0)
+def own(x):
+    print("traced")
+    return x.at[0].set(1)
+"""
+SAVED = """
+func.func @main(%x: tensor<3xf32>, %y: tensor<1xf32>, %i: tensor<i32>) -> tensor<3xf32> {
+  %0 = "lax.dynamic_update_slice"(%x, %y, %i) : (tensor<3xf32>, tensor<1xf32>, tensor<i32>) -> tensor<3xf32>
+  return %0 : tensor<3xf32>
+}
+"""  # noqa: E501
 COPIES = ("model.py:copies", "--args", "f32[100], i32[], f32[]")
 HEAT = ("model.py:heat", "--args", "f32[100]")
 BIG = "i32[512,512], i32[512,512]"
@@ -79,6 +94,13 @@ COMMANDS = {
     "tpu asm": ("dump", *HEAT, "--stage", "asm", "--target", "tpu:v5e:2x2"),
     "why tpu": ("why", *HEAT, "--target", "tpu:v5e:2x2"),
     "why what": ("why", "model.py:cold"),
+    "stages of own": ("dump", "jitted.py:own", "--args", "f32[3]", "--all-stages", "stages"),
+    "why own": ("why", "jitted.py:own", "--args", "f32[3]"),
+    "why saved": ("why", "lax.mlir"),
+    "saved and args": ("why", "lax.mlir", "--args", "f32[3]"),
+    "saved and donate": ("why", "lax.mlir", "--donate", "0"),
+    "stage of a pass": ("dump", *HEAT, "--stage", "kernel", "--after", "fuse"),
+    "all and one": ("dump", *HEAT, "--stage", "kernel", "--all-stages", "stages"),
     "donate what": ("why", *HEAT, "--donate", "first"),
 }
 
@@ -89,6 +111,8 @@ def done(tmp_path_factory) -> dict[str, Done]:
     (folder / "model.py").write_text(MODEL)
     [saved] = run_commands([COMMANDS["linalg"]], folder)
     (folder / "linalg.mlir").write_text(saved.stdout)
+    (folder / "jitted.py").write_text(JITTED)
+    (folder / "lax.mlir").write_text(SAVED)
     return dict(zip(COMMANDS, run_commands(list(COMMANDS.values()), folder), strict=True))
 
 
@@ -115,6 +139,20 @@ def test_a_saved_linalg_stage_is_read_back(done):
     assert done["linalg again"].stdout == done["linalg"].stdout
 
 
+def test_a_users_file_is_run_once_and_a_function_traced_once(done):
+    text = done["stages of own"].stdout
+    assert text.startswith("loaded\ntraced\nstages/00-jaxpr.jaxpr\n"), done["stages of own"]
+    assert (text.count("loaded"), text.count("traced")) == (1, 1)
+
+
+def test_what_a_jitted_function_donates_itself_is_known(done):
+    assert "scatter: in place" in done["why own"].stdout
+
+
+def test_lines_of_a_saved_stage_are_those_of_its_file(done):
+    assert 'lax.mlir:3  %0 = "lax.dynamic_update_slice"(%x' in done["why saved"].stdout
+
+
 def test_a_diff_shows_what_a_pass_changed_and_nothing_else(done):
     lines = done["diff"].stdout.splitlines()
     changed = [x for x in lines if x[:1] in "+-" and x[:3] not in ("+++", "---")]
@@ -133,6 +171,10 @@ def test_a_diff_shows_what_a_pass_changed_and_nothing_else(done):
         ("tpu asm", "no stage 'asm' for tpu:v5e:2x2: there are jaxpr, lax, stablehlo"),
         ("why tpu", "XLA decides what becomes of a program for tpu:v5e:2x2"),
         ("why what", "model.py has no 'cold'"),
+        ("saved and args", "lax.mlir says what its arguments are: leave out --args and --donate"),
+        ("saved and donate", "lax.mlir says what its arguments are: leave out --args"),
+        ("stage of a pass", "--stage kernel: --after and --diff show what a pass leaves, no stage"),
+        ("all and one", "--all-stages writes every stage: leave out --stage, --after and --diff"),
         ("donate what", "expected positions such as 0,2"),
     ],
 )
@@ -277,3 +319,52 @@ def test_scan_flops_count_every_step():
 
     report = jaxc.jit(rnn).lower(jnp.ones((8, 8)), jnp.ones(8), jnp.ones((5, 8))).report()
     assert sum(node.flops for node in report.dispatches) == 5 * (2 * 64 + 8 + 8)
+
+
+def first_line(function, *arguments):
+    return str(jaxc.jit(function).lower(*arguments).report()).split("\n")[0]
+
+
+def test_what_stands_beside_a_loop_of_unknown_length_is_counted():
+    def f(x):
+        s = (jnp.tanh(x * 2)).sum()
+        return lax.while_loop(lambda c: c < 10.0, lambda c: c + 1.0, s)
+
+    line = first_line(f, jnp.ones(100_000))
+    assert "about 300.0 kFLOP, " in line
+    assert "per step of loops whose length data decide 2 FLOP, " in line
+
+
+@pytest.mark.parametrize("size", [8, 512])
+def test_a_loop_of_no_steps_costs_nothing(size):
+    w = jnp.ones((size, size), jnp.int32)
+
+    def f(x):
+        return lax.scan(lambda c, _: (jnp.minimum(c @ w, 3), None), x, None, length=0)[0]
+
+    assert "about 0 FLOP, " in first_line(f, w)
+
+
+def test_each_of_two_branches_runs_in_half_of_the_cases():
+    w = jnp.ones((512, 512), jnp.int32)
+
+    def f(p, x):
+        return lax.cond(p, lambda x: x @ w, lambda x: w @ x @ w, x)
+
+    report = jaxc.jit(f).lower(True, w).report()
+    assert f"about {(2 * 512**3 * 1.5) / 1e6:.1f} MFLOP" in str(report)  # half of three products
+
+
+def test_a_dispatch_in_a_branch_or_a_loop():
+    w = jnp.ones((512, 512), jnp.int32)
+
+    def branch(p, x):
+        return lax.cond(p, lambda x: jnp.minimum(x, 3) @ w, lambda x: x, x)
+
+    def steps(p, x):
+        return lax.fori_loop(0, 3, lambda i, x: branch(p, x), x)
+
+    alone, inside = (str(jaxc.jit(f).lower(True, w).report()) for f in (branch, steps))
+    assert ", in a branch\n" in alone
+    assert "every step of a loop" not in alone
+    assert ", in a branch, every step of a loop\n" in inside

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import subprocess
 import sys
@@ -205,6 +206,7 @@ def test_inspect(beside, capsys, tmp_path):
         "step(float32[100,100] donated) -> (float32[100,100])",
         "weights in model.irpa", "program 1: cuda:sm_89", "predict: 1 dispatch\n",
         f"test_shipping.py:{LINE}: scatter-add: in place", "input 0: its memory becomes a result's",
+        "  step: 4 dispatches\n    at[] updates: not known for this target\n",
     ):  # fmt: skip
         assert part in shown
     assert cli.main(["inspect", str(beside), "--json"]) == 0
@@ -215,6 +217,9 @@ def test_inspect(beside, capsys, tmp_path):
     assert part.stat().st_size == data["programs"][1]["length"]
     assert cli.main(["inspect", str(beside), "--extract", "7", "-o", str(part)]) == 2
     assert "no program 7; there are 0 cpu:host" in capsys.readouterr().err
+    for half in (["--extract", "1"], ["-o", str(part)]):
+        assert cli.main(["inspect", str(beside), *half]) == 2
+        assert "--extract N needs -o FILE, and -o is for --extract" in capsys.readouterr().err
 
 
 def test_bench_and_run_choose_functions(inline, capsys, monkeypatch):
@@ -260,14 +265,75 @@ def test_command_line(tmp_path):
     for options, message in [
         (["--args", "f32[4]"], "2 functions and 1 --args: give one for each"),
         ([*shapes, "--donate", "0"], "2 functions and 1 --donate"),
-        ([*shapes, "--donate", "x", "--donate", ""], "--donate 'x': expected numbers"),
-        ([*shapes, "--weights", "zip"], "unknown --weights 'zip': inline or file"),
+        (
+            [*shapes, "--donate", "x", "--donate", ""],
+            "--donate 'x': expected positions",
+        ),
+        ([*shapes, "--weights", "zip"], "unknown weights 'zip': expected inline or file"),
         ([*shapes, "--target", "cpu", "--target", "abacus"], "unknown target 'abacus'"),
     ]:
         done = jaxc(*both, *options)
         assert done.returncode == 2
         assert message in done.stderr
         assert done.stderr.count("\n") == 1
+
+
+def test_weights_and_paths_that_cannot_be(tmp_path):
+    request = Request(predict, [SQUARE])
+    for name, weights, message in [
+        ("model.vmfb", "archive", "unknown weights 'archive': expected inline or file"),
+        ("model.irpa", "file", "model.irpa is where the weights go"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            compile_functions([request], tmp_path / name, weights=weights)
+    assert list(tmp_path.iterdir()) == []
+
+
+JITTED = """
+import functools, jax
+
+print("loaded")
+
+@functools.partial(jax.jit, donate_argnums=1)
+def update(x, y):
+    print("traced")
+    return x.sum(), y.at[0].set(1.0)
+
+@functools.partial(jax.jit, static_argnums=1)
+def power(x, n): return x ** n
+"""
+
+
+def test_what_a_jitted_function_donates_itself(tmp_path):
+    (tmp_path / "jitted.py").write_text(JITTED)
+    run = functools.partial(jaxc, "compile", folder=tmp_path)
+    shapes = ["--args", "f32[3], f32[3]"]
+    done = run("jitted.py:update", *shapes, "-o", "update.vmfb")
+    assert "update(float32[3], float32[3] donated) -> " in done.stdout, done.stderr
+    assert (done.stdout.count("loaded"), done.stdout.count("traced")) == (1, 1)
+    done = run("jitted.py:update", *shapes, "--donate", "0", "-o", "update.vmfb")
+    assert "update(float32[3] donated, float32[3]) -> " in done.stdout, done.stderr
+    done = run("jitted.py:power", *shapes, "-o", "power.vmfb")
+    assert "TypeError: argument 1 is static: expected a function of arrays only" in done.stderr
+
+
+ADD = """
+module @wide {
+  func.func @main(%x: tensor<3xf64>) -> tensor<3xf64> {
+    %0 = stablehlo.add %x, %x : tensor<3xf64>
+    return %0 : tensor<3xf64>
+  }
+}
+"""
+
+
+def test_stablehlo_beside_a_function_does_not_widen_it(tmp_path):
+    (tmp_path / "add.mlir").write_text(ADD)
+    (tmp_path / "model.py").write_text("import jax.numpy as jnp\ndef f(x): return x, jnp.arange(3)")
+    arguments = ["--args", "", "--args", "f32[3]", "-o", "both.vmfb"]
+    done = jaxc("compile", "add.mlir", "model.py:f", *arguments, folder=tmp_path)
+    assert "wide(float64[3]) -> (float64[3])" in done.stdout, done.stderr
+    assert "f(float32[3]) -> (float32[3], int32[3])" in done.stdout
 
 
 @pytest.fixture(scope="module")

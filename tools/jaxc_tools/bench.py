@@ -183,7 +183,7 @@ def _import_both() -> tuple[Any, Any]:
     try:
         theirs = importlib.import_module("jax")
     except ImportError:
-        raise UsageError("real jax is not installed: pip install 'jaxc[dev]'") from None
+        raise UsageError("real jax is not installed: pip install jax") from None
     return jaxc, theirs
 
 

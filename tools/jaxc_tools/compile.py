@@ -7,14 +7,12 @@ import keyword
 import os
 import re
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import jaxc
 from jaxc import tree_util
-from jaxc.core.jaxpr import ClosedJaxpr
 from jaxc.lowering import EntryPoint, Weights, lower_entry_points, lower_jaxpr
 from jaxc.physical import physicalize
 from jaxc.stablehlo import Program as StablehloProgram
@@ -26,11 +24,14 @@ from jaxc_runtime import structure as structures
 from jaxc_tools.errors import UsageError, joined
 from jaxc_tools.function_reports import FunctionReports
 from jaxc_tools.loading import load_function, load_passes, user_error
-from jaxc_tools.specs import ArgSpec, parse_args
+from jaxc_tools.sources import reject_arguments
+from jaxc_tools.specs import ArgSpec, parse_args, parse_positions
 from jaxc_tools.stablehlo import is_stablehlo, read_file
+from jaxc_tools.tracing import Traced, is_spec, trace
 
 _VERSIONS = ("jaxc", "iree-base-compiler", "torch-mlir")
 INLINE, FILE = "inline", "file"
+ARCHIVE = ".irpa"  # the suffix of the file of weights
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,8 @@ class Request:
             part of the program.
         arguments: its positional arguments, or `ArgSpec`s and other things with a shape and a
             dtype in their place. Only shapes and dtypes are used.
-        donate: the arguments whose memory it may overwrite.
+        donate: the arguments whose memory it may overwrite; if none, those a jitted function
+            donates itself.
     """
 
     function: Any
@@ -59,23 +61,22 @@ class Request:
         """Whether it is StableHLO: its types are as the module says, whatever JAX's defaults."""
         return isinstance(self.function, StablehloProgram)
 
-    def traced(self) -> tuple[ClosedJaxpr, Any]:
-        """Its jaxpr, and the shapes of its results nested as they are."""
+    def traced(self) -> Traced:
+        """Its jaxpr, donated inputs and the shapes of its results.
+
+        Raises:
+            ValueError: for a donated argument that there is not.
+        """
+        for number in self.donate:
+            if not 0 <= number < len(self.arguments):
+                count = len(self.arguments)
+                raise ValueError(f"{self.name} has {count} arguments, no {number} to donate")
         if not self.is_foreign:
-            return trace(self.function, self.arguments)
-        closed = self.function.closed
-        shapes = tuple(jaxc.ShapeDtypeStruct(a.shape, a.dtype) for a in closed.out_avals)
-        return closed, shapes[0] if len(shapes) == 1 else shapes
-
-
-def trace(fn: Callable[..., Any], arguments: Sequence[Any]) -> tuple[Any, Any]:
-    """Trace `fn` on the shapes of `arguments`; returns its jaxpr and the shapes of its results."""
-    return jaxc.make_jaxpr(fn, return_shape=True)(*shapes_of(arguments))
-
-
-def shapes_of(arguments: Sequence[Any]) -> Any:
-    """The arguments with a shape in the place of each array or `ArgSpec`."""
-    return tree_util.tree_map(_shape_of, tuple(arguments), is_leaf=_is_spec)
+            return trace(self.function, self.arguments, self.donate)
+        program = self.function
+        shapes = tuple(jaxc.ShapeDtypeStruct(a.shape, a.dtype) for a in program.closed.out_avals)
+        results = shapes[0] if len(shapes) == 1 else shapes
+        return Traced(program, program.name, program.closed, tuple(program.donated), results)
 
 
 def compile_function(
@@ -122,21 +123,38 @@ def compile_functions(
 
     Raises:
         TypeError: an argument or result that is no array, or a container a file cannot describe.
-        ValueError: an unknown target, a donated argument that there is not, a pipeline that names
-            no pass.
+        ValueError: an unknown target, unknown `weights`, a path with the suffix of their archive,
+            a donated argument that there is not, a pipeline that names no pass.
         CompileError: naming the user's line.
     """
+    _check_weights(weights, path)
+    traced = [(request, request.traced()) for request in requests]
+    return _compile_traced(traced, path, target_names, weights, pipeline)
+
+
+def _check_weights(weights: str, path: str | os.PathLike) -> None:
+    if weights not in (INLINE, FILE):
+        raise ValueError(f"unknown weights {weights!r}: expected {INLINE} or {FILE}")
+    if weights == FILE and Path(path).suffix == ARCHIVE:
+        raise ValueError(f"{path} is where the weights go: expected another suffix than {ARCHIVE}")
+
+
+def _compile_traced(
+    traced: Sequence[tuple[Request, Traced]],
+    path: str | os.PathLike,
+    target_names: Sequence[str],
+    weights: str,
+    pipeline: Any,
+) -> Metadata:
     wanted = [targets.get(name, portable=True) for name in target_names]
     passes = None if pipeline is None else pipeline_spec(pipeline)
     collected = Weights(inline=weights == INLINE)
-    foreign = any(request.is_foreign for request in requests)
-    with jaxc.enable_x64(True) if foreign else nullcontext():
-        entries, signatures = _trace_all(requests)
-        compiled = [_compile_for(target, entries, collected, passes) for target in wanted]
+    entries, signatures = _entries(traced)
+    compiled = [_compile_for(target, entries, collected, passes) for target in wanted]
     programs = [program for program, _ in compiled]
     kept = None
     if weights == FILE and collected.arrays:
-        kept = archive.write(Path(path).with_suffix(".irpa"), collected.arrays)
+        kept = archive.write(Path(path).with_suffix(ARCHIVE), collected.arrays)
     versions = {package: importlib.metadata.version(package) for package in _VERSIONS}
     metadata = Metadata(tuple(signatures), tuple(about for _, about in compiled), versions, kept)
     Path(path).write_bytes(artifact.pack(programs, metadata))
@@ -165,49 +183,44 @@ def _compile_for_plugin(
     """XLA's plugins compile one function, with its constants in it."""
     if len(entries) > 1:
         raise ValueError(f"a program for {target} holds one function, not {len(entries)}")
-    module = lower_jaxpr(entries[0].jaxpr, embed_constants=True)
+    with entries[0].flags():
+        module = lower_jaxpr(entries[0].jaxpr, embed_constants=True)
     compiled = driver.compile(module, target, pipeline=pipeline)
     return compiled.vmfb, CompiledProgram(str(target), target.driver, about=compiled.about)
 
 
-def _trace_all(requests: Sequence[Request]) -> tuple[list[EntryPoint], list[Signature]]:
+def _entries(
+    traced: Sequence[tuple[Request, Traced]],
+) -> tuple[list[EntryPoint], list[Signature]]:
     entries: list[EntryPoint] = []
     signatures: list[Signature] = []
-    for request in requests:
+    for request, found in traced:
         if any(request.name == other.name for other in signatures):
             raise ValueError(f"two functions are called {request.name!r}")
-        arguments = tuple(request.arguments)
-        closed, out_shapes = request.traced()
-        closed = physicalize(closed)
         symbol = _symbol(request.name, [other.symbol for other in signatures])
-        donated = _donated_leaves(request, closed)
-        entries.append(EntryPoint(symbol, closed, donated))
+        entry = EntryPoint(symbol, found.closed, _donatable(found), wide=request.is_foreign)
+        with entry.flags():
+            entry = replace(entry, jaxpr=physicalize(found.closed))
+        entries.append(entry)
         signatures.append(Signature(
             name=request.name,
             symbol=symbol,
-            inputs=_array_specs(closed.in_avals),
-            outputs=_array_specs(closed.out_avals),
-            in_structure=_structure(arguments),
-            out_structure=_structure(out_shapes),
-            donated=tuple(n for n, is_donated in enumerate(donated) if is_donated),
+            inputs=_array_specs(entry.jaxpr.in_avals),
+            outputs=_array_specs(entry.jaxpr.out_avals),
+            in_structure=_structure(tuple(request.arguments)),
+            out_structure=_structure(found.results),
+            donated=tuple(n for n, is_donated in enumerate(entry.donated) if is_donated),
         ))  # fmt: skip
     return entries, signatures
 
 
-def _donated_leaves(request: Request, closed: ClosedJaxpr) -> tuple[bool, ...]:
+def _donatable(traced: Traced) -> tuple[bool, ...]:
     """For each input whether it is donated. One that is returned as it is cannot be."""
-    count = len(request.arguments)
-    for number in request.donate:
-        if not 0 <= number < count:
-            raise ValueError(f"{request.name} has {count} arguments, no {number} to donate")
-    flags = [
-        number in request.donate
-        for number, argument in enumerate(request.arguments)
-        for _ in tree_util.tree_leaves(argument, is_leaf=_is_spec)
-    ]
-    returned = {id(var) for var in closed.jaxpr.outvars}
-    variables = closed.jaxpr.invars
-    return tuple(flag and id(var) not in returned for flag, var in zip(flags, variables))
+    jaxpr = traced.closed.jaxpr
+    returned = {id(var) for var in jaxpr.outvars}
+    return tuple(
+        flag and id(var) not in returned for flag, var in zip(traced.donated, jaxpr.invars)
+    )
 
 
 def _symbol(name: str, taken: Sequence[str]) -> str:
@@ -229,22 +242,12 @@ def target_named(spec: str) -> targets.Target:
 
 
 def _structure(nested: Any) -> Any:
-    leaves, treedef = tree_util.tree_flatten(nested, is_leaf=_is_spec)
+    leaves, treedef = tree_util.tree_flatten(nested, is_leaf=is_spec)
     return structures.encode(tree_util.tree_unflatten(treedef, range(len(leaves))))
 
 
 def _array_specs(avals: Sequence[Any]) -> tuple[ArraySpec, ...]:
     return tuple(ArraySpec(tuple(aval.shape), aval.dtype.name) for aval in avals)
-
-
-def _is_spec(value: Any) -> bool:
-    return isinstance(value, ArgSpec)
-
-
-def _shape_of(value: Any) -> Any:
-    if hasattr(value, "shape") and hasattr(value, "dtype"):
-        return jaxc.ShapeDtypeStruct(value.shape, value.dtype)
-    return value
 
 
 # -- what a user typed -----------------------------------------------------------------------------
@@ -276,18 +279,16 @@ def compile_references(
     Raises:
         UsageError: unknown names, wrong shapes, unreadable or unwritable files.
     """
-    if weights not in (INLINE, FILE):
-        raise UsageError(f"unknown --weights {weights!r}: {INLINE} or {FILE}")
     typed = zip(
         sources, _one_each("--args", arguments, sources), _one_each("--donate", donate, sources)
     )
-    for name in target_names:
-        target_named(name)
+    _ = [target_named(name) for name in target_names]
     passes = tuple(load_passes(load).values())
     spec = PipelineSpec(pipeline, named=passes) if pipeline else pipeline_spec(passes or "")
-    requests = [_request(*words) for words in typed]
     try:
-        return compile_functions(requests, output, target_names, weights=weights, pipeline=spec)
+        _check_weights(weights, output)
+        traced = [_traced_reference(*words) for words in typed]
+        return _compile_traced(traced, output, target_names, weights, spec)
     except OSError as error:
         raise UsageError(f"cannot write {error.filename or output}: {error.strerror}") from None
     except (CompileError, NotImplementedError, TypeError, ValueError) as error:
@@ -300,25 +301,15 @@ def _one_each(option: str, given: Sequence[str], sources: Sequence[str]) -> Sequ
     return given or [""] * len(sources)
 
 
-def _request(source: str, arguments: str, donate: str) -> Request:
-    specs = parse_args(arguments)
-    if not re.fullmatch(r"\s*(\d+\s*(,\s*\d+\s*)*)?", donate):
-        raise UsageError(f"--donate {donate!r}: expected numbers of arguments like 0,2")
+def _traced_reference(source: str, arguments: str, donate: str) -> tuple[Request, Traced]:
     if is_stablehlo(source):
-        return _foreign_request(source, specs, donate)
-    function = load_function(source)
+        reject_arguments(source, args=arguments, donate=donate)
+        program = read_file(source)
+        specs = [ArgSpec(tuple(aval.shape), aval.dtype) for aval in program.closed.in_avals]
+        request = Request(program, specs)
+        return request, request.traced()
+    request = Request(load_function(source), parse_args(arguments), parse_positions(donate))
     try:
-        trace(function, specs)
-    except Exception as error:  # whatever the user's function raises is one line for the user
+        return request, request.traced()
+    except Exception as error:
         raise user_error(error, source.rpartition(":")[0]) from None
-    return Request(function, specs, [int(number) for number in re.findall(r"\d+", donate)])
-
-
-def _foreign_request(source: str, specs: Sequence[Any], donate: str) -> Request:
-    """StableHLO says itself what it takes and donates."""
-    if specs or donate.strip():
-        raise UsageError(f"{source} says what its arguments are: leave out --args and --donate")
-    program = read_file(source)
-    arguments = [ArgSpec(tuple(aval.shape), aval.dtype) for aval in program.closed.in_avals]
-    donated = [number for number, is_donated in enumerate(program.donated) if is_donated]
-    return Request(program, arguments, donated)

@@ -15,9 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from jaxc_tools.errors import UsageError, joined
-from jaxc_tools.loading import load_function, user_error
-from jaxc_tools.sources import is_function, parse_module, read_source, trace_function
-from jaxc_tools.specs import parse_args
+from jaxc_tools.sources import (
+    is_function,
+    module_of_traced,
+    parse_module,
+    read_source,
+    reject_arguments,
+)
 
 JAXPR = "jaxpr"
 STABLEHLO = "stablehlo"
@@ -59,8 +63,6 @@ def dump(request: Request, stage: str) -> str:
     """
     if stage not in STAGES:
         raise UsageError(f"unknown stage {stage!r}; known are {', '.join(STAGES)}")
-    if stage == JAXPR and is_function(request.source):
-        return str(trace_function(request.source, request.arguments)) + "\n"
     found = stages(request, until=stage)
     if stage not in found:
         raise UsageError(f"no stage {stage!r} here: there are {', '.join(found)}")
@@ -92,11 +94,12 @@ def stages(request: Request, until: str | None = None) -> dict[str, str]:
     names = tuple(dict.fromkeys((JAXPR, *dumping.stage_names(target), STABLEHLO)))
     if until is not None and until not in names:
         raise UsageError(f"no stage {until!r} for {target}: there are {', '.join(names)}")
-    found = {}
-    if is_function(request.source):
-        found[JAXPR] = f"{trace_function(request.source, request.arguments)}\n"
+    traced = traced_of(request) if is_function(request.source) else None
+    found = {JAXPR: f"{traced.closed}\n"} if traced else {}
+    if traced and until == JAXPR:
+        return found
     with compiling(request.source):
-        module = module_of(request, alone=until == STABLEHLO)
+        module = module_of(request, traced, alone=until == STABLEHLO)
         if isinstance(module, bytes):
             return _from_linalg(module, target, until, request.locations)
         return found | driver.dump_stages(module, target, until=until, locations=request.locations)
@@ -157,44 +160,24 @@ def colored(diff: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def module_of(request: Request, *, alone: bool = False) -> Any:
+def module_of(request: Request, traced: Any = None, *, alone: bool = False) -> Any:
     """The source's module; bytecode where it is a saved `linalg` stage, which IREE prints.
 
     Args:
+        traced: its function, if it was traced already.
         alone: write constants into the module rather than taking them as arguments.
     """
-    from jaxc.lowering import lower_jaxpr
-    from jaxc.physical import physicalize
-
-    if not is_function(request.source):
-        return _parse(read_source(request.source), request.source)
-    traced = traced_of(request)
-    closed = physicalize(traced.closed)
-    return lower_jaxpr(closed, traced.name, traced.donated or (), embed_constants=alone)
+    if is_function(request.source):
+        return module_of_traced(traced or traced_of(request), alone=alone)
+    reject_arguments(request.source, args=request.arguments, donate=request.donate)
+    return _parse(read_source(request.source), request.source)
 
 
 def traced_of(request: Request) -> Any:
-    """The source's function as `jit` traces it: jaxpr, name, donated arguments."""
-    import jaxc
-    from jaxc.transforms.jit import JitFunction
-    from jaxc_tools.compile import shapes_of
+    """The source's function as `jit` traces it (see `tracing.Traced`)."""
+    from jaxc_tools.tracing import trace_reference
 
-    function = load_function(request.source)
-    specs = parse_args(request.arguments)
-    try:
-        if request.donate or not isinstance(function, JitFunction):
-            function = jaxc.jit(function, donate_argnums=_positions(request.donate))
-        return function.trace(*shapes_of(specs))._traced
-    except UsageError:
-        raise
-    except Exception as error:  # whatever the user's function raises is one line for the user
-        raise user_error(error, request.source.rpartition(":")[0]) from None
-
-
-def _positions(text: str) -> tuple[int, ...]:
-    if not re.fullmatch(r"[\d, ]*", text):
-        raise UsageError(f"--donate: expected positions such as 0,2, got {text!r}")
-    return tuple(int(word) for word in text.replace(",", " ").split())
+    return trace_reference(request.source, request.arguments, request.donate)
 
 
 @contextmanager

@@ -18,7 +18,8 @@ _DIRECTIVE = re.compile(
     r"expected-(?P<severity>error|warning|note|remark)(?P<re>-re)?"
     r"\s*(?:@(?P<where>[+-]\d+|above|below))?\s*\{\{(?P<text>.*?)\}\}"
 )
-_LOOKS_LIKE_ONE = re.compile(r"//.*\bexpect\w*\s*[-_ ]\s*\w+")
+# What a reader would take for a directive; FileCheck's have braces too.
+_LOOKS_LIKE_ONE = re.compile(r"//(?!\s*CHECK).*(?:\{\{|\bexpected[-_]\w)")
 _NAMED = {"above": -1, "below": 1, None: 0}
 
 
@@ -58,7 +59,7 @@ def directives(text: str, source: str) -> list[Expected]:
     found = []
     for number, line in enumerate(text.splitlines(), start=1):
         matches = list(_DIRECTIVE.finditer(line))
-        if not matches and _LOOKS_LIKE_ONE.search(line):
+        if _LOOKS_LIKE_ONE.search(_DIRECTIVE.sub("", line)):
             raise UsageError(f"{source}:{number}: misspelt directive: {line.strip()}")
         for match in matches:
             where = match["where"]

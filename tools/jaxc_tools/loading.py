@@ -61,11 +61,17 @@ def load_passes(paths: Sequence[str]) -> dict[str, Callable[..., None]]:
     """The passes of files by name, with jaxc as the files' jax.
 
     Raises:
-        UsageError: of `load_pass`.
+        UsageError: of `load_pass`, and for two files of one name.
     """
     if paths:
         alias.install()
-    return {Path(path).stem: load_pass(path) for path in paths}
+    found: dict[str, Callable[..., None]] = {}
+    for path in paths:
+        name = Path(path).stem
+        if name in found:
+            raise UsageError(f"--load {path}: there is a pass {name!r} already; rename one")
+        found[name] = load_pass(path)
+    return found
 
 
 def user_error(error: BaseException, path: str) -> UsageError:

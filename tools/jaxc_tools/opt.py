@@ -24,7 +24,13 @@ from jaxc_tools.compile import target_named
 from jaxc_tools.errors import UsageError, one_line
 from jaxc_tools.expected import unmatched
 from jaxc_tools.loading import load_passes
-from jaxc_tools.sources import is_function, located, lower_function, read_source
+from jaxc_tools.sources import (
+    is_function,
+    located,
+    lower_function,
+    read_source,
+    reject_arguments,
+)
 
 SEPARATOR = "// -----"
 
@@ -67,6 +73,7 @@ def optimize(source: str, options: Options, arguments: str = "") -> str:
     run = Run.of(options, source)
     if is_function(source):
         return run.text_of(lower_function(source, arguments))
+    reject_arguments(source, args=arguments)
     text = read_source(source)
     chunks = split(text) if options.split else [text]
     return f"{SEPARATOR}\n".join(map(run.text_of, chunks))
@@ -81,6 +88,10 @@ def verify_diagnostics(source: str, options: Options) -> list[str]:
     Raises:
       UsageError: for a file that cannot be read, and for directives that cannot be understood.
     """
+    if is_function(source):
+        raise UsageError(
+            f"{source}: --verify-diagnostics needs a file of IR: what is expected stands in it"
+        )
     run = Run.of(options, source)
     text = read_source(source)
     found: list[Diagnostic] = []
@@ -119,6 +130,8 @@ class Run:
         Raises:
           UsageError: for names and files that are not there.
         """
+        if not options.pipeline:
+            raise UsageError("expected --pass-pipeline; --list-passes shows what there is")
         target = target_named(options.target)
         loaded = load_passes(options.load)
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import linecache
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,28 @@ from jaxc_tools.errors import UsageError
 from jaxc_tools.script import run_script
 
 
-def profile_script(path: str, arguments: Sequence[str], output: str) -> tuple[int, Any]:
-    """Run a script, write its trace, and return its exit status and its profile.
+def writable(output: str) -> Path:
+    """The absolute path of a file that can be written, as it is before a script changes folders.
 
     Raises:
-        UsageError: an unreadable script, an unwritable trace.
+        UsageError: if it cannot.
+    """
+    path = Path(output).resolve()
+    existed = path.exists()
+    try:
+        path.open("ab").close()
+    except OSError as error:
+        raise UsageError(f"cannot write {output}: {error.strerror}") from None
+    if not existed:
+        path.unlink()
+    return path
+
+
+def profile_script(path: str, arguments: Sequence[str]) -> tuple[int, Any]:
+    """Run a script and return its exit status and its profile.
+
+    Raises:
+        UsageError: an unreadable script.
     """
     from jaxc import profiler
 
@@ -27,13 +45,30 @@ def profile_script(path: str, arguments: Sequence[str], output: str) -> tuple[in
         try:
             status = run_script(path, arguments)
         except SystemExit as left:
-            status = left.code if isinstance(left.code, int) else int(left.code is not None)
-    found = profiler.profile_of(recorder)
+            status = _status_of(left)
+    return status, profiler.profile_of(recorder)
+
+
+def write(found: Any, path: Path) -> None:
+    """Write the trace of a profile.
+
+    Raises:
+        UsageError: if it cannot be written.
+    """
+    from jaxc import profiler
+
     try:
-        profiler.write_trace(found, output)
+        profiler.write_trace(found, path)
     except OSError as error:
-        raise UsageError(f"cannot write {output}: {error.strerror}") from None
-    return status, found
+        raise UsageError(f"cannot write {path}: {error.strerror}") from None
+
+
+def _status_of(left: SystemExit) -> int:
+    """The exit status; a message is printed, as Python does when a program ends with one."""
+    if left.code is None or isinstance(left.code, int):
+        return left.code or 0
+    print(left.code, file=sys.stderr)
+    return 1
 
 
 def show(profile: Any, top: int, console: Console) -> None:

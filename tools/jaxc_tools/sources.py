@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from jaxc_tools.errors import UsageError
-from jaxc_tools.loading import load_function, user_error
-from jaxc_tools.specs import parse_args
 
 
 def is_function(source: str) -> bool:
@@ -35,29 +33,32 @@ def read_source(source: str) -> str:
         ) from None
 
 
-def trace_function(source: str, arguments: str) -> Any:
-    """The closed jaxpr of `file.py:function` on the given shapes.
-
-    Raises:
-        UsageError: if it cannot be loaded or traced.
-    """
-    function = load_function(source)
-    specs = parse_args(arguments)
-    from jaxc_tools.compile import trace
-
-    try:
-        return trace(function, specs)[0]
-    except Exception as error:  # whatever the user's function raises is one line for the user
-        raise user_error(error, source.rpartition(":")[0]) from None
-
-
 def lower_function(source: str, arguments: str) -> Any:
     """The `lax` module of `file.py:function`, its constants inside."""
+    from jaxc_tools.tracing import trace_reference
+
+    return module_of_traced(trace_reference(source, arguments), alone=True)
+
+
+def module_of_traced(traced: Any, *, alone: bool = False) -> Any:
+    """The `lax` module of a function.
+
+    Args:
+        traced: a `tracing.Traced`.
+        alone: write constants into the module rather than taking them as arguments.
+    """
     from jaxc.lowering import lower_jaxpr
     from jaxc.physical import physicalize
 
-    closed = physicalize(trace_function(source, arguments))
-    return lower_jaxpr(closed, source.rpartition(":")[2], embed_constants=True)
+    closed = physicalize(traced.closed)
+    return lower_jaxpr(closed, traced.name, traced.donated, embed_constants=alone)
+
+
+def reject_arguments(source: str, **options: str) -> None:
+    """Raises UsageError for `--args` or `--donate` of a program that says itself what they are."""
+    if any(text.strip() for text in options.values()):
+        names = " and ".join(f"--{name}" for name in options)
+        raise UsageError(f"{source} says what its arguments are: leave out {names}")
 
 
 def parse_module(text: str, source: str) -> Any:
@@ -72,7 +73,7 @@ def parse_module(text: str, source: str) -> Any:
     if not text.strip():
         raise UsageError(f"{source}: no IR there")
     try:
-        return kernel.parse(text)
+        return kernel.parse(text, source if Path(source).is_file() else None)
     except CompileError as error:
         raise UsageError(located(error.diagnostics[0], source)) from None
 

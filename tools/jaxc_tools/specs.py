@@ -77,6 +77,20 @@ def parse_args(text: str) -> tuple[Any, ...]:
     return tuple(arguments)
 
 
+def parse_positions(text: str) -> tuple[int, ...]:
+    """Read positions of arguments.
+
+    Raises:
+        UsageError: not such a list.
+
+    >>> parse_positions("0,2"), parse_positions("")
+    ((0, 2), ())
+    """
+    if not re.fullmatch(r"\s*(\d+\s*(,\s*\d+\s*)*)?", text):
+        raise UsageError(f"--donate {text!r}: expected positions such as 0,2")
+    return tuple(map(int, re.findall(r"\d+", text)))
+
+
 class _Parser:
     """Recursive descent over `--args`."""
 

@@ -9,12 +9,13 @@
             // CHECK-NOT: lax.neg
         ''')
 
-Needs the `filecheck` package (`pip install jaxc[testing]`).
+Needs the `filecheck` package (`pip install -e '.[testing]'` in a checkout).
 """
 
 from __future__ import annotations
 
 import contextlib
+import difflib
 import io
 import re
 from collections.abc import Callable, Sequence
@@ -34,11 +35,12 @@ from jaxc_compiler.dialects import kernel
 from jaxc_compiler.plugins import Pass
 from jaxc_compiler.stages import ANY
 from jaxc_tools import loading, opt
+from jaxc_tools.errors import UsageError
 from jaxc_tools.expected import unmatched
 
 _KNOWN = re.compile(r"CHECK(-(DAG|COUNT-\d+|NOT|EMPTY|NEXT|SAME|LABEL))?(\{LITERAL\})?:")
-# What a reader would take for a directive: CHECK-NEX:, CHEKC:, Check-not:, CHECK NOT:
-_LOOKS_LIKE_ONE = re.compile(r"//\s*(ch\w*[ck]\b[\w -]*:?)", re.IGNORECASE)
+# The first word of a comment, or of a line without one.
+_FIRST_WORD = re.compile(r"(?:(?://|[#;])|^(?!.*(?://|[#;])))\s*([a-z][\w-]*)", re.IGNORECASE)
 
 
 def check(text: str, checks: str) -> None:
@@ -58,8 +60,8 @@ def check(text: str, checks: str) -> None:
       >>> check('%0 = "lax.sin"(%x)', "// CHECK: lax.sin")
     """
     for line in checks.splitlines():
-        found = _LOOKS_LIKE_ONE.search(line)
-        if found and not _KNOWN.match(line[found.start(1) :]):
+        word = _FIRST_WORD.search(line)
+        if word and _is_like_check(word[1]) and not _KNOWN.match(line, word.start(1)):
             raise AssertionError(f"misspelt directive: {line.strip()}")
     if not _KNOWN.search(checks):
         raise AssertionError("no CHECK lines")
@@ -70,6 +72,13 @@ def check(text: str, checks: str) -> None:
         status = Matcher(options, FInput("<text>", text), parser).run()
     if status != 0:
         raise AssertionError(f"{messages.getvalue()}\nin the text:\n{text}")
+
+
+def _is_like_check(word: str) -> bool:
+    """Whether a reader takes a word for a directive: CHECK-NEX, CHEKC, CHECKNOT, Check_Not."""
+    word = word.upper()
+    close = (difflib.SequenceMatcher(None, word[:n], "CHECK").ratio() for n in (4, 5, 6))
+    return max(close) > 0.75
 
 
 def load_pass(path: str, beside: str = "") -> Pass:
@@ -165,9 +174,13 @@ def check_diagnostics(run: Pass, text: str, target: str = "cpu") -> None:
       target: what the pass is told it compiles for.
 
     Raises:
-      AssertionError: naming what was expected and not said, or said and not expected.
+      AssertionError: naming what was expected and not said, said and not expected, or misspelt.
     """
     command = opt.Run("-", targets.get(target), ((ANY, (run,)),), [])
-    found = [each for chunk in opt.split(text) for each in command.diagnostics_of(chunk)]
-    if complaints := unmatched(text, found, "-"):
+    try:
+        found = [each for chunk in opt.split(text) for each in command.diagnostics_of(chunk)]
+        complaints = unmatched(text, found, "-")
+    except UsageError as error:
+        raise AssertionError(str(error)) from None
+    if complaints:
         raise AssertionError("\n".join(complaints))

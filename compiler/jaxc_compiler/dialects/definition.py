@@ -148,8 +148,10 @@ MOST_RESULTS = 10_000
 _GENERIC_OP = re.compile(r'"(\w+\.\w+)"\(([^()]*)\)')
 
 
-def parse(text: str) -> ir.Module:
-    """Read a module; ops of ours are defined at the arities that occur in it.
+def parse(text: str, path: str | None = None) -> ir.Module:
+    """Read a module, located in its file if there is one.
+
+    Ops of ours are defined at the arities that occur in it.
 
     Raises:
       MLIRError: with all diagnostics, if it does not parse or verify.
@@ -162,7 +164,7 @@ def parse(text: str) -> ir.Module:
             if wanted == operands.count("%") and results <= MOST_RESULTS:
                 op_name(name, wanted, results)
     with CONTEXT:
-        return ir.Module.parse(text)
+        return ir.Module.parseFile(path) if path else ir.Module.parse(text)
 
 
 def build(

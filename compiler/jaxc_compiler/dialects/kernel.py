@@ -47,8 +47,12 @@ def load() -> None:
 _loaded: list[bool] = []
 
 
-def parse(text: str) -> ir.Module:
+def parse(text: str, path: str | None = None) -> ir.Module:
     """Read a module of any of our stages.
+
+    Args:
+      text: the module.
+      path: the file that the text is from: ops are located there, without one at `-`.
 
     Raises:
       CompileError: if it does not parse or verify.
@@ -56,7 +60,7 @@ def parse(text: str) -> ir.Module:
     with mlir.LOCK, mlir.CONTEXT:
         load()
         try:
-            return definition.parse(text)
+            return definition.parse(text, path)
         except ir.MLIRError as error:
             raise from_mlir_error("parse", error) from None
 

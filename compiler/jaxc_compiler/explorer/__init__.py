@@ -15,16 +15,15 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from jaxc_compiler import dump, pipelines, stages
+from jaxc_compiler import dump, pipelines
 from jaxc_compiler.diagnostics import CompileError
 from jaxc_compiler.dump import PassText
 from jaxc_compiler.explorer.lines import Row, read
 from jaxc_compiler.mlir import ir
 from jaxc_compiler.pipelines import Pipeline
-from jaxc_compiler.report import Report
+from jaxc_compiler.report import AtKernelStage, Report
 from jaxc_compiler.report.data import Line
 from jaxc_compiler.report.flow import report_of_flow
-from jaxc_compiler.report.kernels import report_of_kernels
 from jaxc_compiler.report.updates import updates_of
 from jaxc_compiler.stages import Stage
 from jaxc_compiler.targets import Target
@@ -66,22 +65,18 @@ class Page:
 
 
 class _Watch(dump.PassTexts):
-    """Keeps texts with locations at stages and without around passes, and the CPU's report."""
+    """Keeps texts with locations at stages and without around passes."""
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.target = target
         self.texts: dict[str, str] = {}
-        self.report: Report | None = None
 
     def after_stage(self, stage: Stage, module: ir.Module) -> None:
         self.texts[stage.name] = dump.text_of(module, locations=True)
-        if stage is stages.KERNEL:
-            self.report = report_of_kernels(module, str(self.target))
 
 
 def page_of(
-    make_module: Callable[[], ir.Module],
+    module: ir.Module,
     target: Target,
     jaxpr: Sequence[JaxprRow] = (),
     defined_at: tuple[str, int] | None = None,
@@ -90,7 +85,7 @@ def page_of(
     """Compile a program stage by stage and make its page.
 
     Args:
-      make_module: makes the `lax` module.
+      module: the `lax` module, which is lowered in place.
       target: what it is compiled for.
       jaxpr: the frontend's stage.
       defined_at: the file and line of the function.
@@ -99,15 +94,14 @@ def page_of(
     Raises:
       CompileError: if one of our passes fails.
     """
-    watch = _Watch(target)
-    module = make_module()
+    watch, kernels = _Watch(), AtKernelStage(target)
     name = module.operation.attributes["sym_name"].value
     updates = updates_of(module)
-    code = pipelines.lower(module, target, [watch], pipeline)
-    report, below, problem = watch.report or Report(name, str(target)), {}, ""
+    code = pipelines.lower(module, target, [watch, kernels], pipeline)
+    report, below, problem = kernels.report or Report(name, str(target)), {}, ""
     try:
         if dump.is_irees(target):
-            report = watch.report or report_of_flow(code, target, updates)
+            report = kernels.report or report_of_flow(code, target, updates)
             below = dump.dump_code(code, target, locations=True)
     except CompileError as error:  # the stages before the one that fails are worth a look
         problem = " ".join(str(error).split())
@@ -171,8 +165,10 @@ def _source(file: str, used: list[int]) -> dict[str, Any]:
     first = 1
     if len(lines) > _LARGEST_FILE:
         first = max(min(used) - _AROUND, 1)
-        lines = lines[first - 1 : max(used) + _AROUND][:_LARGEST_FILE]
-    return {"name": Path(file).name, "path": file, "first": first, "lines": lines}
+        lines = lines[first - 1 : max(used) + _AROUND]
+    kept = lines[:_LARGEST_FILE]
+    cut = len(lines) - len(kept)
+    return {"name": Path(file).name, "path": file, "first": first, "lines": kept, "cut": cut}
 
 
 def _pass(ran: PassText) -> dict[str, Any]:

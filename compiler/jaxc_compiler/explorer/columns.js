@@ -209,6 +209,7 @@ function buildSource() {
       const style = `padding-left:calc(86px + ${indent}ch)`;
       if (badges.length) lines.append(make("div", { class: "badges", style }, ...badges));
     });
+    if (file.cut) lines.append(make("div", { class: "note" }, `${file.cut} more lines`));
   });
 }
 
@@ -354,7 +355,7 @@ function pin(keys, column) {
   light(keys, true);
   bringIntoView(column);
   const key = keys[0];
-  if (key !== undefined) history.replaceState(null, "", `#L${data.keys[key][1]}`);
+  if (key !== undefined) setFragment(fragmentOf(key));
 }
 
 function unpin() {
@@ -362,7 +363,18 @@ function unpin() {
   clear();
   counts();
   describe([]);
-  history.replaceState(null, "", "#");
+  setFragment("#");
+}
+
+// #L12, and #L12.1 in the second file.
+function fragmentOf(key) {
+  const [file, line] = data.keys[key];
+  return `#L${line}${file ? "." + file : ""}`;
+}
+
+function setFragment(fragment) {
+  if (location.protocol === "about:") return; // a notebook's frame has no address of its own
+  history.replaceState(null, "", fragment);
 }
 
 function selectNode(id) {

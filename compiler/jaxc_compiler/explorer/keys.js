@@ -74,11 +74,16 @@ function wirePanel() {
   document.addEventListener("keydown", onKey);
 }
 
-// #L12 lights line 12 of the first file, #kernel_0 a dispatch, #passes a tab: links can be shared.
+function fragment() {
+  try { return decodeURIComponent(location.hash.slice(1)); } catch { return ""; }
+}
+
+// #L12 lights line 12 of the first file, #L12.1 of the second, #kernel_0 a dispatch, #passes a tab:
+// links can be shared.
 function followHash() {
-  const hash = decodeURIComponent(location.hash.slice(1));
-  const line = /^L(\d+)$/.exec(hash);
-  const key = line ? keyOf["0:" + line[1]] : undefined;
+  const hash = fragment();
+  const line = /^L(\d+)(?:\.(\d+))?$/.exec(hash);
+  const key = line ? keyOf[`${line[2] || 0}:${line[1]}`] : undefined;
   if (key !== undefined) pin([key], "");
   else if (["graph", "decisions", "passes"].includes(hash)) showTab(hash);
   else if (nodeOf(hash)) selectNode(hash);

@@ -34,7 +34,7 @@ def add(op: Op, *, replace: bool = False) -> None:
 
 def check_name(name: str, replace: bool = False) -> None:
     """Raises ValueError for a name that a user's op cannot have."""
-    if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or re.search(r"_\d+to\d+$", name):
+    if not re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", name) or re.search(r"_\d+to\d+$", name):
         raise ValueError(f"{name!r} is no name of an op: expected one like soft_clip")
     if name in USER_OPS and not replace:
         raise ValueError(f"op {name!r} is defined already: replace=True defines it anew")

@@ -21,6 +21,7 @@ from jaxc_compiler.stages import Stage
 from jaxc_compiler.targets import Target
 
 __all__ = [
+    "AtKernelStage",
     "Edge",
     "Line",
     "Loop",
@@ -33,7 +34,7 @@ __all__ = [
 ]
 
 
-class _AtKernelStage(pipelines.Instrument):
+class AtKernelStage(pipelines.Instrument):
     """Makes the report of a CPU's module when its kernels are decided."""
 
     def __init__(self, target: Target) -> None:
@@ -63,7 +64,7 @@ def report_of(module: Any, target: Target, pipeline: Pipeline | None = None) -> 
     if not dump.is_irees(target):
         message = f"XLA decides what becomes of a program for {target}: nothing is known of it here"
         raise CompileError("report", [Diagnostic("error", message)])
-    seen = _AtKernelStage(target)
+    seen = AtKernelStage(target)
     updates = updates_of(module)
     code = pipelines.lower(module, target, [seen], pipeline)
     return seen.report or report_of_flow(code, target, updates)
@@ -74,7 +75,7 @@ def dispatches_of(module: Any, target: Target, pipeline: Pipeline | None = None)
 
     Besides kernels, these are the dispatches IREE forms of what is in no kernel.
     """
-    seen = _AtKernelStage(target)
+    seen = AtKernelStage(target)
     code = pipelines.lower(module, target, [seen], pipeline)
     kernels = seen.report.nodes if seen.report else []
     found = {node.code: node for node in kernels if node.kind == "dispatch"}

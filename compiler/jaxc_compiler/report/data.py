@@ -1,6 +1,6 @@
 """The report as plain data, and how types and locations of any MLIR context are read into it.
 
-Imports nothing but the parser of locations: both our context's IR and IREE's are read with this.
+Imports no MLIR: both our context's IR and IREE's are read with this.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ class OpUse:
       type: of its first result, as `f32[8,3]`.
       flops: estimated operations, over all steps of the loops around it.
       work: its weight when the dispatch's time is split among ops.
+      counted: false inside a loop whose steps depend on data, of which `flops` counts one.
     """
 
     name: str
@@ -41,6 +42,7 @@ class OpUse:
     type: str
     flops: float
     work: float
+    counted: bool = True
 
 
 @dataclass
@@ -54,8 +56,9 @@ class Node:
       code: the executable function; two equal kernels share one.
       bytes_read, bytes_written: estimated, of one run.
       reason: why it is not part of the dispatch before it, or not in a kernel.
-      inside: the id of the host loop it runs in, or "".
-      trips: of a loop, how often it runs; None if that depends on data.
+      inside: the id of the host loop or branch it runs in, or "".
+      trips: of a loop, how often it runs; None if that depends on data. Of `n` branches each is
+        said to run in one of `n` cases.
     """
 
     id: str
@@ -67,7 +70,7 @@ class Node:
     bytes_written: int = 0
     reason: str = ""
     inside: str = ""
-    trips: int | None = 1
+    trips: float | None = 1
 
     @property
     def flops(self) -> float:
@@ -150,16 +153,20 @@ class Report:
         """The updates of which nothing is known."""
         return [update for update in self.updates if not update.known]
 
-    def runs_of(self, node: Node) -> tuple[int, bool]:
+    def around(self, node: Node) -> list[Node]:
+        """The host loops and branches a node is in, from the inside out."""
+        by_id = {loop.id: loop for loop in self.nodes if loop.kind == "loop"}
+        found: list[Node] = []
+        while node.inside:
+            node = by_id[node.inside]
+            found.append(node)
+        return found
+
+    def runs_of(self, node: Node) -> tuple[float, bool]:
         """How often a node runs, and whether that is all: false where a loop's steps depend on
         data, of which one is counted."""
-        loops = {loop.id: loop for loop in self.nodes if loop.kind == "loop"}
-        times, complete, around = 1, True, node.inside
-        while around:
-            loop = loops[around]
-            times, complete = times * (loop.trips or 1), complete and loop.trips is not None
-            around = loop.inside
-        return times, complete
+        trips = [loop.trips for loop in self.around(node)]
+        return math.prod(n for n in trips if n is not None), None not in trips
 
     def lines(self) -> dict[Line, list[tuple[Node, OpUse]]]:
         """What was made of each of the user's lines."""

@@ -99,9 +99,10 @@ class _Reader:
     def loop(self, op: Any, inside: str) -> None:
         name = _LOOPS[op.name]
         node = Node(f"loop{self.number('loop')}", "loop", name, reason=_BY_IREE, inside=inside)
-        node.trips = 1 if name == "cond" else _trips(op)
+        trips = 1 if name == "cond" else _trips(op)
+        node.trips = 1 / len(op.regions) if name == "cond" else trips
         self.report.nodes.append(node)
-        self.report.loops.append(Loop(name, line_of(op.location), node.trips, "", _BY_IREE))
+        self.report.loops.append(Loop(name, line_of(op.location), trips, "", _BY_IREE))
         self.connect(node, [v for v in op.operands if _is_tensor(v)], ())
         self.sources |= dict.fromkeys(op.results, node.id)
         for region in op.regions:
@@ -168,8 +169,7 @@ def _ops_of(executable: Any) -> Iterator[OpUse]:
     """The ops of a dispatch by the names and lines their locations keep, each pair once."""
     found: dict[tuple[str, Line], list[Any]] = {}
     for op in _walk(executable):
-        structured = op.name == "linalg.generic" or op.name.startswith("iree_linalg_ext.")
-        if structured and "linalg.yield" not in op.name:
+        if op.name == "linalg.generic" or op.name.startswith("iree_linalg_ext."):
             _add_structured(op, found)
     for op in _walk(executable):
         if not op.name.startswith(("flow.", "hal.", "builtin.", "func.")):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from jaxc_compiler import cost, mlir
@@ -24,7 +24,6 @@ from jaxc_compiler.report.data import (
     type_name,
 )
 
-_LOOPS = frozenset({"scan", "while", "cond"})
 _SILENT = frozenset({"constant", "yield", "branch"})
 
 
@@ -78,7 +77,7 @@ class _Reader:
         node = Node(name, "dispatch", name, code=code, reason=_text(op, kernel.APART))
         node.inside = inside
         in_place = mlir.from_attr(op.attributes[kernel.IN_PLACE])
-        node.ops += self.ops_of(body, name, 1.0)
+        node.ops += self.ops_of(body, name, 1.0, True)
         skipped = set(filter(lambda n: n >= 0, in_place)) & _only_updated(body)
         node.bytes_read = sum(
             byte_size(v.type) for n, v in enumerate(op.operands) if n not in skipped
@@ -102,13 +101,13 @@ class _Reader:
         node = Node(f"host{number}", "loop" if bodies else "host", name, reason=reason)
         node.inside = inside
         if not bodies:
-            node.ops.append(_use(op, 1.0))
+            node.ops.append(_use(op, 1.0, True))
             node.bytes_read = sum(byte_size(v.type) for v in op.operands)
             node.bytes_written = sum(byte_size(r.type) for r in op.results)
         else:
             loop = Loop(name, line_of(op.location), _trips(op), "", reason)
             self.report.loops.append(loop)
-            node.trips = loop.trips
+            node.trips = _share(loop, bodies)
         self.finish(op, node, ())
         for body in bodies:
             self.sources |= dict.fromkeys(body.arguments, node.id)
@@ -122,7 +121,7 @@ class _Reader:
                 edge = Edge(source, node.id, type_name(value.type), size, number in in_place)
                 self.report.edges.append(edge)
 
-    def ops_of(self, block: ir.Block, place: str, times: float) -> Iterator[OpUse]:
+    def ops_of(self, block: ir.Block, place: str, times: float, counted: bool) -> Iterator[OpUse]:
         for op in block.operations:
             op = op.operation
             name = lax.name_of(op)
@@ -134,13 +133,14 @@ class _Reader:
                 self.report.updates.append(Update(name, line, place, type_, reason))
             bodies = blocks_of(op)
             if not bodies:
-                yield _use(op, times)
+                yield _use(op, times, counted)
                 continue
-            trips = _trips(op)
-            self.report.loops.append(Loop(name, line_of(op.location), trips, place))
-            share = 1 / len(bodies) if name == "cond" else trips or 1
+            loop = Loop(name, line_of(op.location), _trips(op), place)
+            self.report.loops.append(loop)
+            share = _share(loop, bodies)
+            known, runs = counted and share is not None, 1 if share is None else share
             for body in bodies:
-                yield from self.ops_of(body, place, times * share)
+                yield from self.ops_of(body, place, times * runs, known)
 
 
 def _code(op: ir.Operation) -> str:
@@ -151,7 +151,12 @@ def _code(op: ir.Operation) -> str:
     return re.sub(r"%\w+", lambda m: f"%{numbers.setdefault(m[0], len(numbers))}", text)
 
 
-def _use(op: ir.Operation, times: float) -> OpUse:
+def _share(loop: Loop, bodies: Sequence[ir.Block]) -> float | None:
+    """How often each body runs: in the half of all cases, if it is one of two branches."""
+    return 1 / len(bodies) if loop.name == "cond" else loop.trips
+
+
+def _use(op: ir.Operation, times: float, counted: bool) -> OpUse:
     name = lax.name_of(op)
     ins = [mlir.aval_of(v.type) for v in op.operands]
     outs = [mlir.aval_of(r.type) for r in op.results]
@@ -160,7 +165,7 @@ def _use(op: ir.Operation, times: float) -> OpUse:
     flops = cost.flops_of(name, OPS[name].kind if name in OPS else "", params, ins, outs)
     work = cost.work_of(name, flops, outs)
     type_ = type_name(op.results[0].type) if len(op.results) else ""
-    return OpUse(name, line_of(op.location), type_, flops * times, work * times)
+    return OpUse(name, line_of(op.location), type_, flops * times, work * times, counted)
 
 
 def _trips(op: ir.Operation) -> int | None:

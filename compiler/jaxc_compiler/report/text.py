@@ -35,7 +35,7 @@ def explain(report: Report) -> str:
     places = _Places(report)
     parts = [_summary(report), "", "dispatches"]
     for node in report.dispatches:
-        parts += _dispatch(node, places)
+        parts += _dispatch(node, places, [loop.label for loop in report.around(node)])
     if not report.dispatches:
         parts.append("  none: nothing is computed")
     parts += _section("not in a kernel", _host_ops(report, places))
@@ -76,10 +76,10 @@ def _summary(report: Report) -> str:
 def _amounts(report: Report) -> str:
     """The work of a call, and that of a step of the loops whose steps nobody can count."""
     flops, moved = [0.0, 0.0], [0.0, 0.0]
-    uncounted = {loop.place for loop in report.loops if loop.trips is None}
     for node in report.nodes:
         times, complete = report.runs_of(node)
-        flops[not complete or node.label in uncounted] += times * node.flops
+        for op in node.ops:
+            flops[not (complete and op.counted)] += times * op.flops
         moved[not complete] += times * (node.bytes_read + node.bytes_written)
     whole = f"{amount(flops[0], 'FLOP')}, {amount(moved[0], 'B')} moved"
     if not (flops[1] or moved[1]):
@@ -94,12 +94,13 @@ def _section(title: str, lines: Iterator[str]) -> list[str]:
     return ["", title, *shown] if found else []
 
 
-def _dispatch(node: Node, places: _Places) -> Iterator[str]:
+def _dispatch(node: Node, places: _Places, around: list[str]) -> Iterator[str]:
     size = f"{len(node.ops)} op{'' if len(node.ops) == 1 else 's'}, {amount(node.flops, 'FLOP')}"
     moved = f"reads {amount(node.bytes_read, 'B')}, writes {amount(node.bytes_written, 'B')}"
     shared = f", runs the code of {node.code}" if node.code not in ("", node.label) else ""
-    every = ", every step of a loop" if node.inside else ""
-    yield f"  {node.label}: {size}, {moved}{shared}{every}"
+    branch = ", in a branch" if "cond" in around else ""
+    every = ", every step of a loop" if {"scan", "while"} & {*around} else ""
+    yield f"  {node.label}: {size}, {moved}{shared}{branch}{every}"
     if node.reason:
         yield f"    not fused with the one before: {node.reason}"
     for line in [*node.lines, *([None] if any(not op.line for op in node.ops) else [])]:

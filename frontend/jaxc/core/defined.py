@@ -22,7 +22,7 @@ class Defined(Protocol):
         ...
 
     def fingerprint(self) -> str | None:
-        """Text that changes when the operation does; None if no file tells."""
+        """Text that changes when the operation does; None if that cannot be told."""
         ...
 
 
@@ -30,7 +30,7 @@ DEFINED: dict[str, Defined] = {}
 
 
 def fingerprint(jaxpr: Jaxpr) -> str | None:
-    """What the operations in a jaxpr that the user defined depend on; None if no file tells."""
+    """What the operations in a jaxpr that the user defined depend on; None if nobody can tell."""
     if not DEFINED:
         return ""
     uses = _uses(jaxpr)

@@ -25,7 +25,7 @@ from jaxc.transforms.jit import clear_caches
 from jaxc.transforms.jvp import jvp_flat
 from jaxc.transforms.stages import struct_of
 from jaxc.transforms.trace_key import flags_key, typed
-from jaxc_compiler import plugins
+from jaxc_compiler.fingerprint import fingerprint
 from jaxc_compiler.opset import user
 from jaxc_compiler.opset.avals import ShapedArray
 from jaxc_compiler.opset.op import Op
@@ -140,7 +140,7 @@ class DefinedOp:
 
         With it the operation is an op of its own for the compiler's passes, and elementwise: its
         arrays have one shape, that of the result, or none. `s` has a method for each elementwise
-        `lax` operation, and `s.op("math.roundeven", x)` for MLIR's.
+        primitive (`s.add`, `s.and_`), and `s.op("math.roundeven", x)` for MLIR's ops.
         """
         if self.multiple_results:
             raise TypeError(f"{self.name}: an element rule gives one result")
@@ -157,10 +157,13 @@ class DefinedOp:
         return self._rule is not None
 
     def fingerprint(self) -> str | None:
-        """Text that changes when what it computes does; None if no file tells."""
-        parts = [f for f in (self.fun, self._rule, self._kernel) if f is not None]
-        prints = [plugins.fingerprint(each) for each in parts]
-        return None if None in prints else repr(prints)
+        """Text that changes when what it computes does; None if that cannot be told."""
+        return fingerprint(*self.fingerprint_parts)
+
+    @property
+    def fingerprint_parts(self) -> tuple[Any, ...]:
+        """What it depends on (see `jaxc_compiler.fingerprint`)."""
+        return self.fun, self._rule, self._kernel, self._jvp_rule, self._batch_rule
 
     def _infer(self, *avals: ShapedArray, **params: Any) -> Any:
         key = (avals, typed(params), flags_key())

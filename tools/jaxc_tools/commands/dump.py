@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from jaxc_tools.commands.options import Arguments, Target
+from jaxc_tools.errors import UsageError
 
 
 def command(
@@ -16,9 +17,10 @@ def command(
     stage: Annotated[
         str,
         typer.Option(
-            help="jaxpr, lax, kernel, linalg, stablehlo, iree, llvm, llvm-opt; asm, ptx or spirv."
+            help="jaxpr (if not said), lax, kernel, linalg, stablehlo, iree, llvm, llvm-opt; asm, "
+            "ptx or spirv."
         ),
-    ] = "jaxpr",
+    ] = "",
     after: Annotated[
         str, typer.Option(metavar="PASS", help="The IR after this pass; all: after each.")
     ] = "",
@@ -31,13 +33,16 @@ def command(
     from jaxc_tools import dump as dumping
 
     request = dumping.Request(source, arguments, target, loc)
+    if all_stages and (stage or after or diff):
+        raise UsageError("--all-stages writes every stage: leave out --stage, --after and --diff")
     if all_stages:
-        for path in dumping.dump_all(request, all_stages):
-            print(path)
+        print("\n".join(map(str, dumping.dump_all(request, all_stages))))
         return
     if not after and not diff:
-        sys.stdout.write(dumping.dump(request, stage))
+        sys.stdout.write(dumping.dump(request, stage or dumping.JAXPR))
         return
+    if stage not in ("", dumping.STABLEHLO):
+        raise UsageError(f"--stage {stage}: --after and --diff show what a pass leaves, no stage")
     found = dumping.passes(request, after or dumping.ALL, stablehlo=stage == dumping.STABLEHLO)
     for number, ran in enumerate(found, 1):
         text = dumping.text_after(ran, number, diff)

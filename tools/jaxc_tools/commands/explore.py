@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from jaxc_tools.commands.options import Arguments, Target
+
+FAILED = 1  # the page ends at the stage that does not compile
 
 
 def command(
@@ -22,5 +26,8 @@ def command(
     from jaxc_tools.dump import Request
     from jaxc_tools.explore import explore
 
-    size = explore(Request(source, arguments, target, donate=donate), output)
-    print(f"{output}: {size / 1e3:.0f} kB")
+    page = explore(Request(source, arguments, target, donate=donate), output)
+    print(f"{output}: {Path(output).stat().st_size / 1e3:.0f} kB")
+    if page.problem:
+        print(f"jaxc: {source} does not compile: {page.problem}", file=sys.stderr)
+        raise typer.Exit(FAILED)

@@ -20,9 +20,9 @@ def command(
     """Show a compiled program's functions, targets, sizes, dispatches and updates in place."""
     from jaxc_tools.program import describe, extract
 
+    if (number is None) != (not output):
+        raise UsageError("--extract N needs -o FILE, and -o is for --extract")
     if number is not None:
-        if not output:
-            raise UsageError("--extract needs -o FILE")
         print(f"{output}: {extract(path, number, output)} bytes")
         return
     found = describe(path)
@@ -60,6 +60,8 @@ def _show_report(symbol: str, report: dict[str, Any]) -> None:
     print(f"  {symbol}: {count} dispatch{'' if count == 1 else 'es'}")
     for argument in report["reused"] or ():
         print(f"    input {argument}: its memory becomes a result's")
+    if report["updates"] is None:
+        print("    at[] updates: not known for this target")
     for update in report["updates"] or ():
         verdict = f"copies, because {update['reason']}" if update["reason"] else "in place"
         print(f"    {update['where']}: {update['op']}: {verdict}")

@@ -39,11 +39,8 @@ def command(
     from jaxc_tools import opt
 
     if list_passes:
-        for name, does in opt.list_passes():
-            print(f"{name:36}{does}")
+        print("\n".join(f"{name:36}{does}" for name, does in opt.list_passes()))
         return
-    if not pipeline:
-        raise UsageError("expected --pass-pipeline; --list-passes shows what there is")
     options = opt.Options(
         pipeline=pipeline,
         load=tuple(load or ()),
@@ -55,10 +52,13 @@ def command(
         split=split_input_file,
     )
     if verify_diagnostics:
-        complaints = opt.verify_diagnostics(source, options)
-        print("\n".join(complaints), end="\n" * bool(complaints), file=sys.stderr)
-        raise typer.Exit(FAILED if complaints else 0)
+        raise typer.Exit(_complain(opt.verify_diagnostics(source, options)))
     _write(output, opt.optimize(source, options, arguments))
+
+
+def _complain(complaints: list[str]) -> int:
+    print("\n".join(complaints), end="\n" * bool(complaints), file=sys.stderr)
+    return FAILED if complaints else 0
 
 
 def _write(path: str, text: str) -> None:

@@ -24,9 +24,11 @@ def command(
 
     from jaxc_tools import profile
 
-    status, found = profile.profile_script(script, context.args, output)
+    path = profile.writable(output)
+    status, found = profile.profile_script(script, context.args)
     console = Console(stderr=False, width=110, highlight=False)
     console.print()
     profile.show(found, top, console)
+    profile.write(found, path)
     console.print(f"\n{output}: {len(found.recorder.events)} events")
     raise typer.Exit(status)
