@@ -139,8 +139,7 @@ def _rewrite(each: Pattern, op: ir.Operation) -> bool:
         return False
     operands = list(op.operands)
     replace(op, made)
-    for operand in operands:
-        _erase_if_dead(operand)
+    _erase_dead(operands)
     return True
 
 
@@ -152,16 +151,19 @@ def _exists(op: ir.Operation) -> bool:
         return False
 
 
-def _erase_if_dead(value: ir.Value) -> None:
-    if isinstance(value.owner, ir.Block):
-        return
-    op = value.owner.operation
-    if not lax.is_dead(op):
-        return
-    operands = list(op.operands)
-    op.erase()
-    for operand in operands:
-        _erase_if_dead(operand)
+def _erase_dead(values: Sequence[ir.Value]) -> None:
+    """Erase the ops of values that nobody reads, and what dies with them, each once."""
+    waiting, erased = list(values), set()
+    while waiting:
+        value = waiting.pop()
+        # The owner of an erased op's result is freed memory: it must not be asked for.
+        if value in erased or isinstance(value.owner, ir.Block):
+            continue
+        op = value.owner.operation
+        if lax.is_dead(op):
+            waiting += op.operands
+            erased.update(op.results)
+            op.erase()
 
 
 # -- looking at ops --------------------------------------------------------------------------------

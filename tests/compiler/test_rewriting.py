@@ -7,6 +7,7 @@ import pytest
 
 import jaxc.numpy as jnp
 from jaxc import lax
+from jaxc_compiler import mlir
 from jaxc_compiler.diagnostics import CompileError
 from jaxc_compiler.rewriting import (
     apply_patterns,
@@ -61,6 +62,39 @@ def test_what_died_by_a_rewrite_is_erased():
         // CHECK-NOT: lax.mul
         // CHECK-NOT: dense<2.0
         // CHECK:     lax.add
+    """)  # fmt: skip
+
+
+@pattern("lax.mul")
+def zero_of_a_product_with_sine(op):
+    made = producer(op.operands[0], "lax.sin")
+    return None if made is None else constant(0.0, op.operands[0])
+
+
+def _square_of_sine(x):
+    sine = jnp.sin(x)
+    return sine * sine
+
+
+def _sine_times_its_operand(x):
+    inner = jnp.exp(x)
+    return jnp.sin(inner) * inner
+
+
+@pytest.mark.parametrize("function", [_square_of_sine, _sine_times_its_operand])
+@pytest.mark.parametrize("guarded", [True, False])
+def test_what_died_twice_is_erased_once(function, guarded):
+    module = module_of(function, X)
+    if guarded:
+        text = run_pass(zero_of_a_product_with_sine, module)
+    else:
+        with mlir.LOCK, mlir.CONTEXT:
+            zero_of_a_product_with_sine(module)
+            text = str(module)
+    check(text, """
+        // CHECK:      func
+        // CHECK-NEXT: lax.constant
+        // CHECK-NEXT: return
     """)  # fmt: skip
 
 
