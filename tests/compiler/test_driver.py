@@ -123,8 +123,22 @@ def test_every_chip_that_has_a_name_is_compiled_for(name):
 def test_a_triple_is_a_chip():
     target = targets.get("cpu:aarch64-linux-android29:cortex-a78")
     assert b"aarch64" in driver.compile(module_of(jnp.sin, X), target).vmfb
-    with pytest.raises(ValueError, match="unknown chip 'z80' of target cpu"):
-        targets.get("cpu:z80")
+
+
+@pytest.mark.parametrize(
+    ("chip", "message"),
+    [
+        ("z80", "it is no triple; one of host, generic, x86-64,"),
+        ("x86-64-v5", r"\(did you mean 'x86-64-v4'\?\): LLVM does not compile for it"),
+        ("sparc-sun-solaris", "LLVM does not compile for it; one of host"),
+        ("x86_64-linux-gnu:nosuchcpu", "LLVM has no CPU 'nosuchcpu' of that kind, but "),
+        ("aarch64-linux-gnu:cortex-a", "LLVM has no CPU .* but .*cortex-a76"),
+        ("armv7a-linux-gnueabihf:nosuchcpu", "LLVM does not compile for it"),  # would be ignored
+    ],
+)
+def test_a_cpu_that_llvm_does_not_know(chip, message):
+    with pytest.raises(ValueError, match=f"unknown chip '{chip}'.*{message}"):
+        targets.get(f"cpu:{chip}")
 
 
 def test_unknown_target():
