@@ -28,6 +28,7 @@ from jaxc_compiler.diagnostics import Diagnostic, emit, error_at, parse_diagnost
 from jaxc_compiler.dialects import definition, lax
 from jaxc_compiler.dialects.lax import params_of
 from jaxc_compiler.mlir import aval_of, ir
+from jaxc_compiler.opset.avals import of_dtype
 from jaxc_compiler.opset.op import OPS, OPTIONAL
 
 __all__ = [
@@ -320,17 +321,14 @@ def constant(value: Any, like: ir.Value | None = None) -> ir.Value:
     """A `lax.constant`; of the shape and dtype of the value `like`, if one is given.
 
     Raises:
-      ValueError: for a value that is another one in that dtype: 2.5 or 300 in an int8.
+      ValueError: for a value that is another one in that dtype: 2.5 or 300 in an int8, 1j in a
+        float32.
     """
     _check_place("lax.constant")
     if like is None:
         return lax.constant(np.asarray(value))
     aval = aval_of(like.type)
-    given = np.asarray(value)
-    with np.errstate(all="ignore"):
-        made = given.astype(aval.dtype)
-    if made.dtype.kind in "biu" and (made != given).any():
-        raise ValueError(f"constant: {value!r} is no value of {aval.dtype.name}")
+    made = of_dtype(value, aval.dtype)
     return lax.constant(np.broadcast_to(made, aval.shape))
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -118,6 +121,35 @@ def test_a_pass_of_hand_made_ops():
         // CHECK-NEXT: "lax.mul"(%arg0
         // CHECK-NOT:  lax.sin
     """)  # fmt: skip
+
+
+def _constant_like(value, dtype):
+    def make(module, target):
+        for op in ops(module, "lax.add"):
+            with at(op):
+                made.append(str(constant(value, op.operands[0]).owner))
+
+    made = []
+    run_pass(make, module_of(lambda x: x + x, np.ones(2, dtype)))
+    return made[0]
+
+
+def test_constants_of_a_dtype():
+    assert "dense<7> : tensor<2xi4>" in _constant_like(7, ml_dtypes.int4)
+    assert "dense<3.000000e+00> : tensor<2xf32>" in _constant_like(3 + 0j, np.float32)
+    assert "[0.000000e+00, 1.000000e+00]" in _constant_like(1j, np.complex64)
+    assert "1.000980e-01" in _constant_like(0.1, ml_dtypes.bfloat16)  # rounded
+
+
+@pytest.mark.parametrize(
+    ("value", "dtype"),
+    [(2.5, np.int8), (300, np.int8), (-1, np.uint8), (300, ml_dtypes.int4), (-1, ml_dtypes.uint4),
+     (2**64, np.int32), (np.nan, np.int32), (1 + 2j, np.float32), ("4", np.float32)],
+)  # fmt: skip
+def test_no_constant_of_a_dtype(value, dtype):
+    message = re.escape(f"ValueError: {value!r} is no value of {np.dtype(dtype).name}")
+    with pytest.raises(CompileError, match=message):
+        _constant_like(value, dtype)
 
 
 def test_ops_walks_into_regions():
