@@ -121,6 +121,34 @@ def test_an_edit_of_no_pass():
         pipeline_text.resolve(PipelineSpec().before("fus", one), CPU)
 
 
+def named(name):
+    def run(module, target):
+        pass
+
+    run.__name__ = name
+    return run
+
+
+@pytest.mark.parametrize(
+    ("text", "passes", "message"),
+    [
+        ("mlir(cse),cpu", [named("cse")], r"'mlir\(cse\),cpu' does not name the pass cse"),
+        ("cpu", [one], "'cpu' does not name the pass one"),
+        ("one,cpu", [one, named("one")], "'one,cpu': two passes are named one"),
+        ("lax,kernel", [named("lax")], "no pass can be named lax: it is the name of a stage"),
+        ("cpu", [named("cpu")], "no pass can be named cpu"),
+    ],
+)
+def test_passes_that_a_text_cannot_name(text, passes, message):
+    with pytest.raises(ValueError, match=message):
+        pipeline_text.resolve(PipelineSpec(text, named=tuple(passes)), CPU)
+
+
+def test_one_pass_may_stand_twice():
+    staged = pipeline_text.resolve(PipelineSpec("one,cpu,one", named=(one, one)), CPU)
+    assert names(staged).count("one") == 2
+
+
 @pytest.mark.parametrize("given", [3, [], [one, 3], lambda module: None, PipelineSpec])
 def test_what_is_no_pipeline(given):
     with pytest.raises(TypeError):
