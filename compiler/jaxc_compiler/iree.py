@@ -228,10 +228,10 @@ def text_of(code: bytes, locations: bool = False) -> str:
 
 
 def bytecode_of(text: str) -> bytes:
-    """The bytecode of a module that `text_of` printed.
+    """The bytecode of a module that `text_of` printed, such as a saved `linalg` stage.
 
     Raises:
-      MLIRError: if it is none.
+      CompileError: if it is none.
     """
     buffer = io.BytesIO()
     with _printer().lock:

@@ -14,7 +14,8 @@ import pytest
 import jaxc
 import jaxc.numpy as jnp
 from jaxc import lax
-from jaxc_compiler import driver, targets
+from jaxc_compiler import driver, iree, targets
+from jaxc_compiler.diagnostics import CompileError
 from jaxc_tools.testing import module_of
 
 pytestmark = pytest.mark.compiler
@@ -58,6 +59,17 @@ def test_dump_has_every_stage():
     assert re.search(r"^\s*ret", texts["asm"], re.MULTILINE)
 
 
+def test_dump_of_no_stage():
+    message = "no stage 'ptx' for cpu:host: there are lax, kernel, linalg, iree, .*, stablehlo"
+    with pytest.raises(ValueError, match=message):
+        driver.dump_stages(module_of(jnp.sin, X), until="ptx")
+
+
+def test_a_saved_stage_that_is_not_iree_text():
+    with pytest.raises(CompileError, match=r"-:1:\d+: error: .*foo"):
+        iree.bytecode_of("func.func @f() { foo.bar }")
+
+
 def test_an_argument_that_is_not_donated_keeps_its_value():
     x = X.copy()
     result = jaxc.jit(lambda x: x.at[0].set(7.0))(jnp.asarray(x))
@@ -97,7 +109,6 @@ def test_an_op_without_lowering_names_the_users_line(monkeypatch):
 
 
 def test_iree_errors_name_the_users_line():
-    from jaxc_compiler import iree
     from jaxc_compiler.diagnostics import CompileError
 
     text = """func.func @f(%x: tensor<3xf32>) -> tensor<3xf32> {
