@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from jaxc_compiler import pipeline_text, pipelines, stages, targets
-from jaxc_compiler.plugins import PipelineSpec, fingerprint, pipeline_spec
+from jaxc_compiler.plugins import PipelineSpec, fingerprint, is_ours, pipeline_spec
 
 pytestmark = pytest.mark.compiler
 CPU = targets.get("cpu")
@@ -147,6 +147,14 @@ def test_passes_that_a_text_cannot_name(text, passes, message):
 def test_one_pass_may_stand_twice():
     staged = pipeline_text.resolve(PipelineSpec("one,cpu,one", named=(one, one)), CPU)
     assert names(staged).count("one") == 2
+
+
+def test_a_pass_of_no_module():
+    made = {}
+    exec("def made_of_text(module, target): pass", made)
+    assert made["made_of_text"].__module__ is None
+    assert not is_ours(made["made_of_text"])
+    assert is_ours(pipelines.fuse)
 
 
 @pytest.mark.parametrize("given", [3, [], [one, 3], lambda module: None, PipelineSpec])
