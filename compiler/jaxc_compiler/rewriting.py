@@ -10,8 +10,9 @@ A pass is a function `(module, target)` that changes the module in place, or one
         return None if inner is None else inner.operands[0]
 
 Ops are named as they are printed, without the arity: `lax.scan` for a `lax.scan_3to2`. Everything
-here may be used inside a pass only: the pipeline holds the context's lock then. Imports `mlir` and
-the dialects; knows no pass.
+here may be used inside a pass only: the pipeline holds the context's lock then. Ops and values must
+not be kept either: a later pass may free them, and the first use of one that is freed may end the
+process. Imports `mlir` and the dialects; knows no pass.
 """
 
 from __future__ import annotations

@@ -109,8 +109,6 @@ def test_an_op_without_lowering_names_the_users_line(monkeypatch):
 
 
 def test_iree_errors_name_the_users_line():
-    from jaxc_compiler.diagnostics import CompileError
-
     text = """func.func @f(%x: tensor<3xf32>) -> tensor<3xf32> {
       %0 = math.erfc %x : tensor<3xf32> loc("erfc"("user.py":8:2))
       return %0 : tensor<3xf32> }"""

@@ -299,6 +299,11 @@ def takes_a_value_of_another_module(module, target):
         replace(op, value)
 
 
+def declares(module, target):
+    with ir.InsertionPoint(module.body), ir.Location.unknown():
+        ir.Module.parse("func.func private @extern()").body.operations[0].clone()
+
+
 def leaves(module, target):
     raise SystemExit(3)
 
@@ -320,6 +325,7 @@ HERE = r"test_rewriting\.py:\d+:\d+: error: pass "
         (takes_an_op_for_a_value, HERE + r".*got the op lax.sin: op.results\[0\]"),
         (builds_nowhere, HERE + r".*no place to put lax.cos: build it inside of `with at\(op\):`"),
         (takes_a_value_of_another_module, "replaced by a value that is not in the module"),
+        (declares, 'pass declares left a function without a body: "extern"'),
         (leaves, HERE + "leaves: SystemExit: 3"),
         (raises, HERE + "raises: KeyError: 'no such thing'"),
         (refuses, HERE + "refuses: no sines here"),
