@@ -444,7 +444,7 @@ REFUSALS: dict[str, tuple[Refusal, ...]] = {
         Refusal(
             frozenset({"int64", "uint64"}),
             "its 64-bit integers are pairs of words, without this op; use int32",
-            frozenset({"abs", "div", "mulhi", "population_count", "rem"}), _MOBILE,
+            frozenset({"abs", "div", "population_count", "rem"}), _MOBILE,
         ),
         # Compiled, they give wrong results on lavapipe.
         Refusal(
