@@ -35,7 +35,8 @@ def compile_for_topology(stablehlo: bytes, target: Target) -> tuple[bytes, dict[
     """
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder, "executable")
-        command = [sys.executable, "-m", COMMAND, target.chip, "--plugin", target.name]
+        # -P: a json.py of the current directory is not run.
+        command = [sys.executable, "-P", "-m", COMMAND, target.chip, "--plugin", target.name]
         done = subprocess.run([*command, "-o", output], input=stablehlo, capture_output=True)
         if done.returncode:
             raise CompileError(target.name, [Diagnostic("error", _reason(done, target))])

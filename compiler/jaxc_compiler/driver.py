@@ -133,6 +133,12 @@ def dump_stages(
 ) -> dict[str, str]:
     """The module's text at every stage from the one it is at, in order, up to `until`.
 
+    To `stablehlo`, the stages and passes of a pipeline are those that XLA's plugins have.
+
+    Raises:
+      CompileError: naming the user's line.
+      ValueError: for a stage that the target has not, or a pipeline that does not lead there.
+
     Example:
       >>> list(dump_stages(lower_jaxpr(jaxpr)))  # doctest: +SKIP
       ['lax', 'kernel', 'linalg', 'iree', 'llvm', 'llvm-opt', 'asm']
@@ -140,7 +146,8 @@ def dump_stages(
     from jaxc_compiler import dump
 
     target = target or targets.get("cpu")
-    passes = _resolve(pipeline, target)
+    to_xla = until == "stablehlo" and target.backend != "pjrt"
+    passes = _resolve(pipeline, targets.get("pjrt:any") if to_xla else target)
     return dump.dump_stages(module, target, until, locations=locations, pipeline=passes)
 
 

@@ -8,11 +8,9 @@ the driver and the tools import it.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from jaxc_compiler import iree, mlir, pipelines, stages
-from jaxc_compiler.diagnostics import CompileError, Diagnostic
 from jaxc_compiler.dialects import kernel
 from jaxc_compiler.mlir import ir
 from jaxc_compiler.pipelines import Instrument, Pipeline
@@ -112,13 +110,20 @@ def dump_stages(
       module: in `lax`, or saved at a later stage: it goes on from there.
       until: the last stage that is wanted; all if not given.
       locations: print where each op comes from.
-      pipeline: what runs; the target's own if not given.
+      pipeline: what runs, up to `until`; if not given the target's own, or the way to StableHLO.
+        Towards StableHLO it leads there.
+
+    Raises:
+      ValueError: for a stage that the target has not.
     """
+    known = dict.fromkeys((*stage_names(target), stages.STABLEHLO.name))
+    if until is not None and until not in known:
+        raise ValueError(f"no stage {until!r} for {target}: there are {', '.join(known)}")
     with mlir.LOCK, mlir.CONTEXT:
         kernel.load()
         if until == stages.STABLEHLO.name:
             seen = StageTexts(locations)
-            pipelines.lower(module, target, [seen], pipelines.STABLEHLO)
+            pipelines.lower(module, target, [seen], pipeline or pipelines.STABLEHLO)
             return seen.texts
         current, pipeline = _remaining(module, pipeline or pipelines.PIPELINES[target.backend])
         texts = {current: text_of(module, locations)}
@@ -168,12 +173,6 @@ def dump_passes(
     return seen.passes
 
 
-def pass_names(target: Target) -> list[str]:
-    """The passes of a target's pipeline in order, each name once."""
-    pipeline = pipelines.PIPELINES[target.backend]
-    return list(dict.fromkeys(p.__name__ for _, passes in pipeline for p in passes))
-
-
 def without_large_constants(text: str) -> str:
     """The text with long constants cut: `dense<"0x0000803F...">`; it cannot be read back."""
     return re.sub(r'(dense<"0x[0-9A-F]{64})[0-9A-F]+(">)', r"\1...\2", text)
@@ -185,21 +184,3 @@ def _remaining(module: ir.Module, pipeline: Pipeline) -> tuple[str, Pipeline]:
         if stages.is_legal(module, stage):
             return stage.name, pipeline[index + (index > 0) :]
     return "lax", pipeline
-
-
-def parse_linalg(text: str) -> bytes:
-    """A saved `linalg` stage, printed by IREE, as the bytecode that compiling goes on from.
-
-    Raises:
-      CompileError: if it is not that.
-    """
-    try:
-        return iree.bytecode_of(text)
-    except iree.ir.MLIRError as error:
-        first = next(iter(_messages(error)), str(error))
-        raise CompileError("parse", [Diagnostic("error", first)]) from None
-
-
-def _messages(error: Exception) -> Iterator[str]:
-    for diagnostic in getattr(error, "error_diagnostics", ()):
-        yield f"{diagnostic.location}: {diagnostic.message}"

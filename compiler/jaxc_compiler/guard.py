@@ -1,8 +1,8 @@
 """Runs a pass that is not ours, so that whatever is wrong with it becomes a CompileError.
 
-A pass may raise, leave an invalid module behind, change what `main` takes, or erase an op that is
-still used, which would end the process. The error names the pass and the line of its file. Imports
-`mlir` only.
+A pass may raise, leave an invalid module or a function without a body behind, change what `main`
+takes, or erase an op that is still used, which would end the process. The error names the pass and
+the line of its file. Imports `mlir`, the diagnostics and the names of passes.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ def run_guarded(run_pass: Callable, module: ir.Module, target: Any, stage: str) 
     except (Exception, SystemExit) as error:
         raise _raised(run_pass, error, stage) from error
     verify(module, name_of(run_pass), stage)
+    _refuse_declarations(module, name_of(run_pass), stage)
     after = _signatures(module)
     for name, signature in before.items():
         if after.get(name) != signature:
@@ -54,6 +55,14 @@ def verify(module: ir.Module, name: str, stage: str) -> None:
         raise CompileError(stage, [changed, *found[1:]]) from None
     if not valid:
         raise _error(stage, f"pass {name} left invalid IR")
+
+
+def _refuse_declarations(module: ir.Module, name: str, stage: str) -> None:
+    """A function without a body is valid, but nobody has one to call."""
+    for op in module.body.operations:
+        if op.operation.name == "func.func" and not op.operation.regions[0].blocks:
+            function = op.operation.attributes["sym_name"]
+            raise _error(stage, f"pass {name} left a function without a body: {function}")
 
 
 def _signatures(module: ir.Module) -> dict[str, str]:

@@ -1,8 +1,8 @@
 """IREE's compiler, in this process: MLIR bytecode in, a `.vmfb` out.
 
-With `iree_repairs` the only importer of `iree.compiler`; loaded on a cache miss only. Knows nothing
-of our dialects. One session for each set of flags, kept; its context is used by one thread at a
-time.
+With `iree_repairs` and `iree_quick` the only importer of `iree.compiler`; loaded on a cache miss
+only. Knows nothing of our dialects. One session for each set of flags, kept; its context is used by
+one thread at a time.
 """
 
 from __future__ import annotations
@@ -228,10 +228,10 @@ def text_of(code: bytes, locations: bool = False) -> str:
 
 
 def bytecode_of(text: str) -> bytes:
-    """The bytecode of a module that `text_of` printed.
+    """The bytecode of a module that `text_of` printed, such as a saved `linalg` stage.
 
     Raises:
-      MLIRError: if it is none.
+      CompileError: if it is none.
     """
     buffer = io.BytesIO()
     with _printer().lock:

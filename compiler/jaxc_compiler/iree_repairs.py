@@ -1,6 +1,6 @@
 """What is wrong in IREE's output between its phases, put right: each trap of IREE 3.13 once.
 
-Works on IREE's own modules; with `iree` the only importer of `iree.compiler`.
+Works on IREE's own modules; imports nothing of ours.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The MLIR bindings, and the mapping between Python's world and MLIR's.
 
 Owns types (aval <-> MLIR type), attributes (op parameter <-> MLIR attribute), locations and
-bytecode. The only module that imports `torch_mlir`; it imports of ours only the op book, and is
-itself imported lazily (`import jaxc` and eager mode never load it).
+bytecode. The only module that imports `torch_mlir`; of ours it imports the op book and the
+diagnostics, and is itself imported lazily (`import jaxc` and eager mode never load it).
 
 Element types: signed integers are signless (`i32`), unsigned ones `ui32`, booleans `i1`, and a
 typed random key is one opaque element, `!lax.key`, so that every shape op works on arrays of keys

@@ -15,7 +15,7 @@ import difflib
 import inspect
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 
 from jaxc_compiler import mlir, pipelines, plugins
@@ -76,7 +76,19 @@ def parse(text: str, target: Target, extra: Mapping[str, Pass] | None = None) ->
     Raises:
       ValueError: for a name that is not known, and text that is no list of names.
     """
-    position, found = 0, []
+    found = [
+        each
+        for upstream, name in _elements(text)
+        for each in _element(upstream, name, target, extra or {})
+    ]
+    if not found:
+        raise ValueError(f"pipeline {text!r} holds no pass")
+    return tuple(found)
+
+
+def _elements(text: str) -> Iterator[tuple[str | None, str]]:
+    """What a text lists: the name of one of MLIR's passes, or else another name."""
+    position = 0
     while position < len(text):
         match = _ELEMENT.match(text, position)
         if match is None:
@@ -84,11 +96,13 @@ def parse(text: str, target: Target, extra: Mapping[str, Pass] | None = None) ->
             raise ValueError(
                 f"pipeline {text!r}: expected the name of a pass, or mlir(cse), got {rest!r}"
             )
-        found += _element(match["mlir"], match["name"], target, extra or {})
+        yield match["mlir"], match["name"]
         position = match.end()
-    if not found:
-        raise ValueError(f"pipeline {text!r} holds no pass")
-    return tuple(found)
+
+
+def _names(text: str) -> list[str]:
+    """Those that a text lists without MLIR's."""
+    return [name for _, name in _elements(text) if name is not None]
 
 
 def _element(upstream: str | None, name: str, target: Target, extra: Mapping[str, Pass]) -> list:
@@ -141,7 +155,8 @@ def resolve(spec: PipelineSpec, target: Target) -> Pipeline:
     """The stages and passes of a spec.
 
     Raises:
-      ValueError: if a name is not that of a pass in the pipeline, or a pipeline for another target.
+      ValueError: if a name is not that of a pass in the pipeline, or a pipeline for another target,
+        and for passes that a text cannot name: two of one name, or with a stage's.
     """
     _check_target(spec, target)
     extra = {plugins.name_of(each): each for each in plugins.passes_of(spec)}
@@ -159,7 +174,7 @@ def _check_target(spec: PipelineSpec, target: Target) -> None:
     """A whole pipeline may lead to no stage that the target's programs do not go through."""
     whole, own = pipelines.all_pipelines(), pipelines.PIPELINES[target.backend]
     stages = {stage.name for stage, _ in own}
-    for name in re.findall(r"\w+", spec.text):
+    for name in _names(spec.text):
         foreign = [stage.name for stage, _ in whole.get(name, ()) if stage.name not in stages]
         if foreign:
             mine = next(each for each, pipeline in whole.items() if pipeline is own)
@@ -171,8 +186,15 @@ def _check_target(spec: PipelineSpec, target: Target) -> None:
 
 def _check_named(spec: PipelineSpec) -> None:
     """A pass that was brought along and is not named would never run, and nobody would know."""
+    known: dict[str, Pass] = {}
+    for each in plugins.passes_of(spec):
+        name = plugins.name_of(each)
+        if name in reserved_names():
+            raise ValueError(f"no pass can be named {name}: it is the name of a stage or pipeline")
+        if known.setdefault(name, each) is not each:
+            raise ValueError(f"pipeline {spec.text!r}: two passes are named {name}")
     for name in map(plugins.name_of, spec.named):
-        if name not in re.findall(r"\w+", spec.text):
+        if name not in _names(spec.text):
             raise ValueError(f"pipeline {spec.text!r} does not name the pass {name}")
 
 

@@ -123,7 +123,8 @@ def name_of(run_pass: Pass) -> str:
 
 def is_ours(run_pass: Pass) -> bool:
     """Whether a pass belongs to this compiler."""
-    return getattr(run_pass, "__module__", "").partition(".")[0] == "jaxc_compiler"
+    module = getattr(run_pass, "__module__", None) or ""  # None after exec(code, {})
+    return module.partition(".")[0] == "jaxc_compiler"
 
 
 def passes_of(spec: PipelineSpec) -> Sequence[Pass]:

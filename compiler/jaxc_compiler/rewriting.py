@@ -10,8 +10,9 @@ A pass is a function `(module, target)` that changes the module in place, or one
         return None if inner is None else inner.operands[0]
 
 Ops are named as they are printed, without the arity: `lax.scan` for a `lax.scan_3to2`. Everything
-here may be used inside a pass only: the pipeline holds the context's lock then. Imports `mlir` and
-the dialects; knows no pass.
+here may be used inside a pass only: the pipeline holds the context's lock then. Ops and values must
+not be kept either: a later pass may free them, and the first use of one that is freed may end the
+process. Imports `mlir` and the dialects; knows no pass.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from jaxc_compiler.diagnostics import Diagnostic, emit, error_at, parse_diagnost
 from jaxc_compiler.dialects import definition, lax
 from jaxc_compiler.dialects.lax import params_of
 from jaxc_compiler.mlir import aval_of, ir
+from jaxc_compiler.opset.avals import of_dtype
 from jaxc_compiler.opset.op import OPS, OPTIONAL
 
 __all__ = [
@@ -144,8 +146,7 @@ def _rewrite(each: Pattern, op: ir.Operation) -> bool:
         return False
     operands = list(op.operands)
     replace(op, made)
-    for operand in operands:
-        _erase_if_dead(operand)
+    _erase_dead(operands)
     return True
 
 
@@ -157,16 +158,19 @@ def _exists(op: ir.Operation) -> bool:
         return False
 
 
-def _erase_if_dead(value: ir.Value) -> None:
-    if isinstance(value.owner, ir.Block):
-        return
-    op = value.owner.operation
-    if not lax.is_dead(op):
-        return
-    operands = list(op.operands)
-    op.erase()
-    for operand in operands:
-        _erase_if_dead(operand)
+def _erase_dead(values: Sequence[ir.Value]) -> None:
+    """Erase the ops of values that nobody reads, and what dies with them, each once."""
+    waiting, erased = list(values), set()
+    while waiting:
+        value = waiting.pop()
+        # The owner of an erased op's result is freed memory: it must not be asked for.
+        if value in erased or isinstance(value.owner, ir.Block):
+            continue
+        op = value.owner.operation
+        if lax.is_dead(op):
+            waiting += op.operands
+            erased.update(op.results)
+            op.erase()
 
 
 # -- looking at ops --------------------------------------------------------------------------------
@@ -323,17 +327,14 @@ def constant(value: Any, like: ir.Value | None = None) -> ir.Value:
     """A `lax.constant`; of the shape and dtype of the value `like`, if one is given.
 
     Raises:
-      ValueError: for a value that is another one in that dtype: 2.5 or 300 in an int8.
+      ValueError: for a value that is another one in that dtype: 2.5 or 300 in an int8, 1j in a
+        float32.
     """
     _check_place("lax.constant")
     if like is None:
         return lax.constant(np.asarray(value))
     aval = aval_of(like.type)
-    given = np.asarray(value)
-    with np.errstate(all="ignore"):
-        made = given.astype(aval.dtype)
-    if made.dtype.kind in "biu" and (made != given).any():
-        raise ValueError(f"constant: {value!r} is no value of {aval.dtype.name}")
+    made = of_dtype(value, aval.dtype)
     return lax.constant(np.broadcast_to(made, aval.shape))
 
 

@@ -1,7 +1,8 @@
 """The named stages of a compilation, and what is legal after each.
 
 A stage's check runs between the passes that make it and the next ones, so that a pass which leaves
-something behind is named, not the one that trips over it later. Imports `mlir` only.
+something behind is named, not the one that trips over it later. Imports `mlir` and the
+diagnostics.
 """
 
 from __future__ import annotations

@@ -6,9 +6,12 @@ A target is written `name` or `name:chip`: `cpu`, `cpu:riscv64`, `cpu:arm64-appl
 
 from __future__ import annotations
 
+import difflib
+import importlib.util
 import platform
 import re
 import shutil
+import subprocess
 import sys
 from dataclasses import dataclass, field
 from functools import cache
@@ -43,7 +46,7 @@ _QUICK = (
 )
 
 # CPU chips of other machines: a triple, the CPU, its features and its calling convention.
-# Any other `triple[:cpu]` that LLVM knows is accepted too.
+# Any other `triple[:cpu]` that IREE's LLVM compiles for is accepted too.
 _CPU_CHIPS = {
     "x86-64": ("x86_64-linux-gnu", "x86-64"),
     "x86-64-v3": ("x86_64-linux-gnu", "x86-64-v3"),
@@ -184,7 +187,7 @@ def get(spec: str = "cpu", *, portable: bool = False) -> Target:
 
     Args:
       spec: `cpu`, `cuda:sm_89`, `cpu:riscv64`, ...; `chips(name)` lists the chips. For the CPU also
-        `cpu:host` (the default), `cpu:generic` and `cpu:TRIPLE[:CPU]`.
+        `cpu:host` (the default), `cpu:generic` and `cpu:TRIPLE[:CPU]`, which is tried once.
       portable: for the CPU, use IREE's embedded linker and no host library, so that the artifact
         loads anywhere; `jit` prefers the system's linker, which is faster.
 
@@ -261,10 +264,48 @@ def _cpu_model(chip: str) -> tuple[str, ...]:
 
 def _split_triple(chip: str) -> tuple[str, str]:
     triple, _, cpu = chip.partition(":")
-    if "-" not in triple:
-        known = ", ".join(chips("cpu"))
-        raise ValueError(f"unknown chip {chip!r} of target cpu: one of {known}, or triple[:cpu]")
-    return triple, cpu or "generic"
+    cpu = cpu or "generic"
+    problem = "it is no triple" if "-" not in triple else _problem_of_llvm(triple, cpu)
+    if not problem:
+        return triple, cpu
+    close = difflib.get_close_matches(chip, chips("cpu"), n=1)
+    meant = f" (did you mean {close[0]!r}?)" if close else ""
+    raise ValueError(
+        f"unknown chip {chip!r} of target cpu{meant}: {problem}; one of {', '.join(chips('cpu'))}, "
+        "or triple[:cpu]"
+    )
+
+
+# Something to compile: a CPU that LLVM does not know may end the process as late as that.
+_PROBE = b"""
+util.func public @main(%x: tensor<f32>) -> tensor<f32> {
+  %y = arith.addf %x, %x : tensor<f32>
+  util.return %y : tensor<f32>
+}
+"""
+
+
+@cache
+def _problem_of_llvm(triple: str, cpu: str) -> str:
+    """What is wrong with a triple and a CPU, by compiling for them in a process of its own (0.3 s).
+
+    LLVM ends the process for some that it does not know, and ignores other unknown CPUs.
+    """
+    program = _bundled("iree-compile")
+    if program is None:
+        return ""
+    model = [f"--iree-llvmcpu-target-triple={triple}", f"--iree-llvmcpu-target-cpu={cpu}"]
+    command = [program, *_COMMON, *_CPU, *model, "--compile-to=executable-targets", "-"]
+    done = subprocess.run(command, input=_PROBE, capture_output=True)
+    said = done.stderr.decode(errors="replace")
+    if not done.returncode and "not a recognized processor" not in said:
+        return ""
+    known = re.search(r"List of accepted CPUs: (.*)", said)
+    if known is None:
+        return "LLVM does not compile for it"
+    accepted = known[1].rstrip(".").split(", ")
+    near = difflib.get_close_matches(cpu, accepted, n=5, cutoff=0.4) or accepted[:5]
+    return f"LLVM has no CPU {cpu!r} of that kind, but {', '.join(near)}"
 
 
 def _gpu(name: str, chip: str) -> Target:
@@ -309,18 +350,20 @@ def _system_linker() -> tuple[str, ...]:
         return ()
     if shutil.which("ld"):
         return ("--iree-llvmcpu-link-embedded=false",)
-    linker = _bundled_linker()
+    linker = _bundled("iree-lld")
     if linker is None or " " in str(linker):  # the flag's words cannot be quoted
         return ()
     path = f"--iree-llvmcpu-system-linker-path={linker} -flavor gnu"
     return ("--iree-llvmcpu-link-embedded=false", path)
 
 
-def _bundled_linker() -> Path | None:
-    import iree.compiler  # only where there is no `ld`: takes 0.1 s
-
-    found = Path(iree.compiler.__path__[0], "_mlir_libs", "iree-lld")
-    return found if found.exists() else None
+@cache
+def _bundled(program: str) -> Path | None:
+    """A program of IREE's package, which is not imported: that takes 0.1 s."""
+    package = importlib.util.find_spec("iree.compiler")
+    folders = package.submodule_search_locations if package else None
+    found = shutil.which(program, path=Path(folders[0], "_mlir_libs")) if folders else None
+    return Path(found) if found else None
 
 
 # -- what each target cannot do: `passes/check_target.py` refuses by these tables ------------------
@@ -401,7 +444,7 @@ REFUSALS: dict[str, tuple[Refusal, ...]] = {
         Refusal(
             frozenset({"int64", "uint64"}),
             "its 64-bit integers are pairs of words, without this op; use int32",
-            frozenset({"abs", "div", "mulhi", "population_count", "rem"}), _MOBILE,
+            frozenset({"abs", "div", "population_count", "rem"}), _MOBILE,
         ),
         # Compiled, they give wrong results on lavapipe.
         Refusal(

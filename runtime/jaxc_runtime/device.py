@@ -167,16 +167,19 @@ def _details(driver: Any, info: dict[str, Any]) -> str:
         return ""
 
 
-def _forget_thread_pools() -> None:
-    """A forked child has the memory of `local-task` but not its threads: let it open a new one.
+def _keep_devices() -> None:
+    """A forked child has the memory of its parent's devices but not their threads.
 
-    The old one is kept for good, unused: destroying it, be it when the child ends, would wait for
-    threads that do not exist.
+    `local-task` needs them to run: let the child open a new one. No device of the parent's is
+    destroyed, not even when the child ends: that would wait for threads that do not exist.
     """
     global _lock
     _lock = threading.RLock()
+    for kept in (*_devices.values(), _instance):
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(kept))
     for address in [a for a in _devices if a.partition("://")[0] == PARALLEL_DRIVER]:
-        ctypes.pythonapi.Py_IncRef(ctypes.py_object(_devices.pop(address).hal))
+        del _devices[address]
+    _binding.disable_leak_checker()  # which would print what is kept
 
 
-os.register_at_fork(after_in_child=_forget_thread_pools)
+os.register_at_fork(after_in_child=_keep_devices)

@@ -37,6 +37,14 @@ def test_without_the_plugin(monkeypatch):
     assert len(str(caught.value).splitlines()) == 2
 
 
+def test_no_file_of_the_current_directory_is_run(tmp_path, monkeypatch):
+    (tmp_path / "json.py").write_text("raise SystemExit('json.py was run')")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(plugins.VARIABLE, "tpu:/nowhere/libtpu.so")
+    with pytest.raises(CompileError, match=r"/nowhere/libtpu\.so is not a PJRT plugin"):
+        ahead_of_time.compile_for_topology(b"", targets.get("tpu:v5e:2x2"))
+
+
 def test_plugin_that_cannot():
     pytest.importorskip("fastatomstruct_xla_cpu")
     text = b"func.func @main(%a: tensor<3xf32>) -> tensor<3xf32> { return %a : tensor<3xf32> }"

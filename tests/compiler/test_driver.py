@@ -14,7 +14,8 @@ import pytest
 import jaxc
 import jaxc.numpy as jnp
 from jaxc import lax
-from jaxc_compiler import driver, targets
+from jaxc_compiler import driver, iree, targets
+from jaxc_compiler.diagnostics import CompileError
 from jaxc_tools.testing import module_of
 
 pytestmark = pytest.mark.compiler
@@ -58,6 +59,17 @@ def test_dump_has_every_stage():
     assert re.search(r"^\s*ret", texts["asm"], re.MULTILINE)
 
 
+def test_dump_of_no_stage():
+    message = "no stage 'ptx' for cpu:host: there are lax, kernel, linalg, iree, .*, stablehlo"
+    with pytest.raises(ValueError, match=message):
+        driver.dump_stages(module_of(jnp.sin, X), until="ptx")
+
+
+def test_a_saved_stage_that_is_not_iree_text():
+    with pytest.raises(CompileError, match=r"-:1:\d+: error: .*foo"):
+        iree.bytecode_of("func.func @f() { foo.bar }")
+
+
 def test_an_argument_that_is_not_donated_keeps_its_value():
     x = X.copy()
     result = jaxc.jit(lambda x: x.at[0].set(7.0))(jnp.asarray(x))
@@ -97,9 +109,6 @@ def test_an_op_without_lowering_names_the_users_line(monkeypatch):
 
 
 def test_iree_errors_name_the_users_line():
-    from jaxc_compiler import iree
-    from jaxc_compiler.diagnostics import CompileError
-
     text = """func.func @f(%x: tensor<3xf32>) -> tensor<3xf32> {
       %0 = math.erfc %x : tensor<3xf32> loc("erfc"("user.py":8:2))
       return %0 : tensor<3xf32> }"""
@@ -123,8 +132,22 @@ def test_every_chip_that_has_a_name_is_compiled_for(name):
 def test_a_triple_is_a_chip():
     target = targets.get("cpu:aarch64-linux-android29:cortex-a78")
     assert b"aarch64" in driver.compile(module_of(jnp.sin, X), target).vmfb
-    with pytest.raises(ValueError, match="unknown chip 'z80' of target cpu"):
-        targets.get("cpu:z80")
+
+
+@pytest.mark.parametrize(
+    ("chip", "message"),
+    [
+        ("z80", "it is no triple; one of host, generic, x86-64,"),
+        ("x86-64-v5", r"\(did you mean 'x86-64-v4'\?\): LLVM does not compile for it"),
+        ("sparc-sun-solaris", "LLVM does not compile for it; one of host"),
+        ("x86_64-linux-gnu:nosuchcpu", "LLVM has no CPU 'nosuchcpu' of that kind, but "),
+        ("aarch64-linux-gnu:cortex-a", "LLVM has no CPU .* but .*cortex-a76"),
+        ("armv7a-linux-gnueabihf:nosuchcpu", "LLVM does not compile for it"),  # would be ignored
+    ],
+)
+def test_a_cpu_that_llvm_does_not_know(chip, message):
+    with pytest.raises(ValueError, match=f"unknown chip '{chip}'.*{message}"):
+        targets.get(f"cpu:{chip}")
 
 
 def test_unknown_target():

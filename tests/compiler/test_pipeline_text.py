@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from jaxc_compiler import pipeline_text, pipelines, stages, targets
-from jaxc_compiler.plugins import PipelineSpec, pipeline_spec
+from jaxc_compiler.plugins import PipelineSpec, is_ours, pipeline_spec
 
 pytestmark = pytest.mark.compiler
 CPU = targets.get("cpu")
@@ -118,6 +118,42 @@ def test_a_pipeline_for_another_target(text, target, stage, own):
 def test_an_edit_of_no_pass():
     with pytest.raises(ValueError, match=r"pipeline.before: no pass 'fus'; did you mean 'fuse'"):
         pipeline_text.resolve(PipelineSpec().before("fus", one), CPU)
+
+
+def named(name):
+    def run(module, target):
+        pass
+
+    run.__name__ = name
+    return run
+
+
+@pytest.mark.parametrize(
+    ("text", "passes", "message"),
+    [
+        ("mlir(cse),cpu", [named("cse")], r"'mlir\(cse\),cpu' does not name the pass cse"),
+        ("cpu", [one], "'cpu' does not name the pass one"),
+        ("one,cpu", [one, named("one")], "'one,cpu': two passes are named one"),
+        ("lax,kernel", [named("lax")], "no pass can be named lax: it is the name of a stage"),
+        ("cpu", [named("cpu")], "no pass can be named cpu"),
+    ],
+)
+def test_passes_that_a_text_cannot_name(text, passes, message):
+    with pytest.raises(ValueError, match=message):
+        pipeline_text.resolve(PipelineSpec(text, named=tuple(passes)), CPU)
+
+
+def test_one_pass_may_stand_twice():
+    staged = pipeline_text.resolve(PipelineSpec("one,cpu,one", named=(one, one)), CPU)
+    assert names(staged).count("one") == 2
+
+
+def test_a_pass_of_no_module():
+    made = {}
+    exec("def made_of_text(module, target): pass", made)
+    assert made["made_of_text"].__module__ is None
+    assert not is_ours(made["made_of_text"])
+    assert is_ours(pipelines.fuse)
 
 
 @pytest.mark.parametrize("given", [3, [], [one, 3], lambda module: None, PipelineSpec])

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
+import ml_dtypes
 import numpy as np
 import pytest
 
 import jaxc.numpy as jnp
 from jaxc import lax
+from jaxc_compiler import mlir
 from jaxc_compiler.diagnostics import CompileError
 from jaxc_compiler.rewriting import (
     apply_patterns,
@@ -64,6 +68,39 @@ def test_what_died_by_a_rewrite_is_erased():
     """)  # fmt: skip
 
 
+@pattern("lax.mul")
+def zero_of_a_product_with_sine(op):
+    made = producer(op.operands[0], "lax.sin")
+    return None if made is None else constant(0.0, op.operands[0])
+
+
+def _square_of_sine(x):
+    sine = jnp.sin(x)
+    return sine * sine
+
+
+def _sine_times_its_operand(x):
+    inner = jnp.exp(x)
+    return jnp.sin(inner) * inner
+
+
+@pytest.mark.parametrize("function", [_square_of_sine, _sine_times_its_operand])
+@pytest.mark.parametrize("guarded", [True, False])
+def test_what_died_twice_is_erased_once(function, guarded):
+    module = module_of(function, X)
+    if guarded:
+        text = run_pass(zero_of_a_product_with_sine, module)
+    else:
+        with mlir.LOCK, mlir.CONTEXT:
+            zero_of_a_product_with_sine(module)
+            text = str(module)
+    check(text, """
+        // CHECK:      func
+        // CHECK-NEXT: lax.constant
+        // CHECK-NEXT: return
+    """)  # fmt: skip
+
+
 def test_patterns_work_together():
     def both(module, target):
         apply_patterns(module, fold_neg_of_neg, double_as_sum)
@@ -84,6 +121,35 @@ def test_a_pass_of_hand_made_ops():
         // CHECK-NEXT: "lax.mul"(%arg0
         // CHECK-NOT:  lax.sin
     """)  # fmt: skip
+
+
+def _constant_like(value, dtype):
+    def make(module, target):
+        for op in ops(module, "lax.add"):
+            with at(op):
+                made.append(str(constant(value, op.operands[0]).owner))
+
+    made = []
+    run_pass(make, module_of(lambda x: x + x, np.ones(2, dtype)))
+    return made[0]
+
+
+def test_constants_of_a_dtype():
+    assert "dense<7> : tensor<2xi4>" in _constant_like(7, ml_dtypes.int4)
+    assert "dense<3.000000e+00> : tensor<2xf32>" in _constant_like(3 + 0j, np.float32)
+    assert "[0.000000e+00, 1.000000e+00]" in _constant_like(1j, np.complex64)
+    assert "1.000980e-01" in _constant_like(0.1, ml_dtypes.bfloat16)  # rounded
+
+
+@pytest.mark.parametrize(
+    ("value", "dtype"),
+    [(2.5, np.int8), (300, np.int8), (-1, np.uint8), (300, ml_dtypes.int4), (-1, ml_dtypes.uint4),
+     (2**64, np.int32), (np.nan, np.int32), (1 + 2j, np.float32), ("4", np.float32)],
+)  # fmt: skip
+def test_no_constant_of_a_dtype(value, dtype):
+    message = re.escape(f"ValueError: {value!r} is no value of {np.dtype(dtype).name}")
+    with pytest.raises(CompileError, match=message):
+        _constant_like(value, dtype)
 
 
 def test_ops_walks_into_regions():
@@ -233,6 +299,11 @@ def takes_a_value_of_another_module(module, target):
         replace(op, value)
 
 
+def declares(module, target):
+    with ir.InsertionPoint(module.body), ir.Location.unknown():
+        ir.Module.parse("func.func private @extern()").body.operations[0].clone()
+
+
 def leaves(module, target):
     raise SystemExit(3)
 
@@ -254,6 +325,7 @@ HERE = r"test_rewriting\.py:\d+:\d+: error: pass "
         (takes_an_op_for_a_value, HERE + r".*got the op lax.sin: op.results\[0\]"),
         (builds_nowhere, HERE + r".*no place to put lax.cos: build it inside of `with at\(op\):`"),
         (takes_a_value_of_another_module, "replaced by a value that is not in the module"),
+        (declares, 'pass declares left a function without a body: "extern"'),
         (leaves, HERE + "leaves: SystemExit: 3"),
         (raises, HERE + "raises: KeyError: 'no such thing'"),
         (refuses, HERE + "refuses: no sines here"),

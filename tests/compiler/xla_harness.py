@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from compiler.stablehlo_harness import Call
+from compiler.calls import Call
 
 from jaxc.core.primitive import primitive
 from jaxc.lowering import lower_jaxpr
@@ -56,7 +56,8 @@ def _bind(call: Call, operands: Sequence[Any]) -> Sequence[Any]:
     """Keys cross the boundary as the words they are made of."""
     prim = primitive(call.op.name)
     typed = [
-        random_wrap_p.bind(x, impl="fry") if is_key else x for x, is_key in zip(operands, call.keys)
+        random_wrap_p.bind(x, impl="fry") if isinstance(aval.dtype, KeyDtype) else x
+        for x, aval in zip(operands, call.avals)
     ]
     results = prim.bind(*typed, **call.params)
     results = results if call.op.multiple_results else [results]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 
 import numpy as np
@@ -272,17 +273,44 @@ def test_a_file_may_be_run_again():
     [
         ("sin", "'sin' is an op of jaxc's own"),
         ("yield", "'yield' is an op of jaxc's own"),
-        ("scatter_mine", "an op of jaxc's own"),
+        ("scatter_mine", "names with 'scatter_' in front are those of jaxc's scatters"),
         ("my op", "is no name of an op"),
-        ("x_1to1", "is no name of an op"),
         ("soft_", "is no name of an op"),
         ("soft__clip", "is no name of an op"),
+        ("_soft", "is no name of an op"),
+        ("x_1to1", "is no name of an op"),
         ("Upper", "is no name of an op"),
     ],
 )
 def test_names_that_cannot_be(name, message):
     with pytest.raises(ValueError, match=message):
         define_op(name)(lambda x: x)
+
+
+def test_a_name_is_text():
+    with pytest.raises(TypeError, match="expected the name of an op, such as 'soft_clip', got 3"):
+        define_op(3)(lambda x: x)
+
+
+@pytest.mark.parametrize("name", ["b", "operands", "index", "out_aval", "s", "name", "number"])
+def test_a_parameter_of_any_name(own, name):
+    program = {}
+    exec(
+        f"def fun(x, *, {name}): return x * {name}\n"
+        f"def rule(scalars, x, *, {name}): return scalars.mul(x, {name})",
+        program,
+    )
+    scaled = own("scaled")(program["fun"])
+    scaled.def_element(program["rule"])
+    np.testing.assert_array_equal(jaxc.jit(lambda x: scaled(x, **{name: 3.0}))(X), 3 * X)
+
+
+@pytest.mark.parametrize("name", ["copies", "in_place", "computation", "jaxpr", "branches"])
+def test_names_that_no_parameter_can_have(name):
+    program = {}
+    exec(f"def fun(x, *, {name}=1.0): return x * {name}", program)
+    with pytest.raises(ValueError, match=f"op 'scaled' cannot have a parameter named '{name}'"):
+        define_op("scaled")(program["fun"])
 
 
 def test_mistakes_in_calls(op):
@@ -317,11 +345,23 @@ def test_mistakes_in_rules(own):
     wrong_kernel.def_element(lambda s, x: s.tan_h(x))
     with pytest.raises(TypeError, match="rule of wrong_kernel: 'tan_h' is no elementwise op"):
         jaxc.jit(lambda x: wrong_kernel(x) * 2)(X)
+    wrong_kernel.def_element(lambda s, x: {}["k"])
+    with pytest.raises(TypeError, match="element rule of wrong_kernel: KeyError: 'k'"):
+        jaxc.jit(lambda x: wrong_kernel(x) * 3)(X)
     own("two")(lambda x: (x, x))
     with pytest.raises(TypeError, match=r"two must return one array \(or define_op\(..., multiple"):
         jaxc.jit(lambda x: DEFINED["two"](x))(X)
     with pytest.raises(TypeError, match="parameters are named"):
         define_op("anything")(lambda x, **params: x)
+
+
+@pytest.mark.parametrize(("dtype", "number"), [("int32", 4.5), ("uint8", 300), ("float32", 1j)])
+def test_a_number_that_a_dtype_has_not(own, dtype, number):
+    largest = own("largest")(lambda x: jnp.maximum(x, 0))
+    largest.def_element(lambda s, x: s.max(x, number))
+    message = re.escape(f"the element rule of largest: {number} is no value of {dtype}")
+    with pytest.raises(TypeError, match=message):
+        jaxc.jit(largest)(np.ones(2, dtype))
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ REFUSED = [
     ("vulkan:adreno", "sin", "float64"),
     ("vulkan:adreno", "zeta", "float32"),
     ("vulkan:valhall4", "div", "int64"),
-    ("vulkan:vp_android_baseline_2022", "mulhi", "int64"),
+    ("vulkan:vp_android_baseline_2022", "rem", "int64"),
     ("vulkan:adreno", "abs", "int64"),
 ]
 

@@ -164,3 +164,27 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, timeout=60)
     assert done.returncode == 0
+
+
+@pytest.mark.parametrize("driver", ["local-sync", "local-task"])
+def test_forked_child_ends_when_python_does(double, tmp_path, driver):
+    (tmp_path / "double.vmfb").write_bytes(double)
+    code = """
+import os, signal, sys
+import numpy as np
+from jaxc_runtime import buffer, device, executable
+
+on = device.get(sys.argv[1])
+program = executable.load("double.vmfb", on)
+results = program([buffer.to_device(np.ones(10, np.float32), on)])
+child = os.fork()
+if not child:
+    signal.alarm(20)
+    sys.exit(3)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code, driver],
+        cwd=tmp_path, timeout=60, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (3, b"")

@@ -42,6 +42,38 @@ def test_a_pass_changes_the_program(pipeline):
     np.testing.assert_allclose(jitted.lower(X).compile()(X), np.cos(X) + 1, rtol=1e-6)
 
 
+@pytest.mark.parametrize(
+    "pipeline", [sin_to_cos, jaxc.pipeline("lax,sin_to_cos,stablehlo", sin_to_cos)]
+)
+def test_a_pass_changes_the_stablehlo(pipeline):
+    text = jaxc.jit(f, pipeline=pipeline).lower(X).as_text("stablehlo")
+    check(text, "// CHECK-NOT: stablehlo.sine\n// CHECK: stablehlo.cosine")
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "message"),
+    [
+        (
+            jaxc.pipeline("cpu,sin_to_cos", sin_to_cos),
+            "programs for pjrt:any have no stage 'kernel'",
+        ),
+        (
+            jaxc.pipeline().before("fuse", sin_to_cos),
+            "no pass 'fuse'; there are eliminate_dead_ops",
+        ),
+    ],
+)
+def test_a_pipeline_that_does_not_lead_to_stablehlo(pipeline, message):
+    lowered = jaxc.jit(f, pipeline=pipeline).lower(X)
+    with pytest.raises(ValueError, match=message):
+        lowered.as_text("stablehlo")
+
+
+def test_a_stage_that_there_is_not():
+    with pytest.raises(ValueError, match="no stage 'soup' for cpu:host: there are lax, kernel"):
+        jaxc.jit(f).lower(X).as_text("soup")
+
+
 def test_without_it_the_program_is_another():
     np.testing.assert_allclose(jaxc.jit(f)(X), np.sin(X) + 1, rtol=1e-6)
 

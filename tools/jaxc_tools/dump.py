@@ -91,7 +91,8 @@ def stages(request: Request, until: str | None = None) -> dict[str, str]:
     from jaxc_tools.compile import target_named
 
     target = target_named(request.target)
-    names = tuple(dict.fromkeys((JAXPR, *dumping.stage_names(target), STABLEHLO)))
+    first = (JAXPR,) if is_function(request.source) else ()
+    names = tuple(dict.fromkeys((*first, *dumping.stage_names(target), STABLEHLO)))
     if until is not None and until not in names:
         raise UsageError(f"no stage {until!r} for {target}: there are {', '.join(names)}")
     traced = traced_of(request) if is_function(request.source) else None
@@ -191,8 +192,8 @@ def compiling(source: str) -> Iterator[None]:
 
 
 def _parse(text: str, source: str) -> Any:
-    from jaxc_compiler import dump as dumping
+    from jaxc_compiler import iree
 
     if re.search(r"^\s*hal\.executable|= flow\.|util\.optimization_barrier %", text, re.MULTILINE):
-        return dumping.parse_linalg(text)
+        return iree.bytecode_of(text)
     return parse_module(text, source)

@@ -22,10 +22,9 @@ from jaxc_compiler import mlir
 from jaxc_compiler.diagnostics import from_mlir_error
 from jaxc_compiler.dialects import definition, lax
 from jaxc_compiler.dialects.definition import OpDef
+from jaxc_compiler.marks import COPIES, IN_PLACE  # noqa: F401  both are set on ops of this dialect
 from jaxc_compiler.mlir import ir
 
-IN_PLACE = "in_place"
-COPIES = "copies"
 # Reasons for a reader: why an op is in no kernel, why a kernel is not one with the one before.
 WHY_NOT = "jaxc.why_not"
 APART = "jaxc.apart"

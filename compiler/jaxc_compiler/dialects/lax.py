@@ -30,12 +30,9 @@ from jaxc_compiler.dialects import definition
 from jaxc_compiler.dialects.definition import OpDef
 from jaxc_compiler.mlir import ir
 from jaxc_compiler.opset import book, user  # noqa: F401  importing the book fills OPS
-from jaxc_compiler.opset.op import OPS, OPTIONAL, Op
+from jaxc_compiler.opset.op import IMPLIED_PARAMS, OPS, OPTIONAL, REGION_PARAMS, Op
 from jaxc_compiler.opset.user import USER_OPS
 
-REGION_PARAMS = frozenset({"jaxpr", "call_jaxpr", "cond_jaxpr", "body_jaxpr", "branches"})
-# Functions that the op's name (scatter_add) or its region states already.
-IMPLIED_PARAMS = frozenset({"update_jaxpr", "computation"})
 EFFECTFUL = frozenset({"debug_callback", "debug_print", "io_callback"})
 # Operands that differ in number and type; or single ones followed by any number of one type.
 HETEROGENEOUS = frozenset({"concatenate", "optimization_barrier", "sort", "reduce_window"})

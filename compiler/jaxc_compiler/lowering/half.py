@@ -7,7 +7,8 @@
 
 There LLVM calls a function of IREE's, which makes 0 of every result below 2^-14, also after an op
 on float16: that becomes one on float32. The widening must not stay either, since LLVM takes the
-maximum of two widened numbers before it widens. bfloat16 is right as it is. Imports `mlir` only.
+maximum of two widened numbers before it widens. bfloat16 is right as it is. Imports `mlir` and the
+targets.
 """
 
 from __future__ import annotations

@@ -137,3 +137,37 @@ class ShapedArray:
 def typematch(a: ShapedArray, b: ShapedArray) -> bool:
     """Same shape and dtype; weak types may differ."""
     return a.shape == b.shape and a.dtype == b.dtype
+
+
+_SMALL_INTEGERS = frozenset({"int2", "int4", "uint2", "uint4"})
+
+
+def of_dtype(value: Any, dtype: np.dtype) -> np.ndarray:
+    """Numbers as an array of a dtype; to a floating one they are rounded.
+
+    Raises:
+      ValueError: for numbers that are others in that dtype: 2.5 or 300 in an int8, 1j in a float32.
+
+    >>> of_dtype(3, np.dtype("uint8"))
+    array(3, dtype=uint8)
+    """
+    made = _cast(np.asarray(value), dtype)
+    if made is None:
+        raise ValueError(f"{value!r} is no value of {dtype.name}")
+    return made
+
+
+def _cast(given: np.ndarray, dtype: np.dtype) -> np.ndarray | None:
+    """The array in a dtype; None if that changes more than digits of a fraction."""
+    if given.dtype.kind in "SU" or (given.dtype.kind == "c" != dtype.kind and np.imag(given).any()):
+        return None
+    given = np.real(given) if dtype.kind != "c" else given
+    try:
+        with np.errstate(all="ignore"):
+            made = given.astype(dtype)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    if dtype.kind not in "biu" and dtype.name not in _SMALL_INTEGERS:
+        return made
+    whole = made.astype(np.int8) if dtype.name in _SMALL_INTEGERS else made
+    return made if np.array_equal(whole, given) else None

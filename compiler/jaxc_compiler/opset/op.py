@@ -32,6 +32,11 @@ OPTIONAL = frozenset({
     "sharding",
 })  # fmt: skip
 
+# Parameters that hold functions: regions of the op in MLIR, or stated by its name (scatter_add) or
+# its region already.
+REGION_PARAMS = frozenset({"jaxpr", "call_jaxpr", "cond_jaxpr", "body_jaxpr", "branches"})
+IMPLIED_PARAMS = frozenset({"update_jaxpr", "computation"})
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -53,10 +58,11 @@ class Op:
         Raises TypeError or ValueError, worded as JAX words it, for operands it rejects.
       numpy: `(*ndarrays, **params) -> ndarray`, or a list if `multiple_results`. Results have
         exactly the inferred dtype and shape and never alias an operand that could be written.
-      samples: calls for the generated tests; `None` only for ops with jaxpr parameters.
+      samples: calls for the generated tests; `None` for ops with functions or MLIR text as
+        parameters, and for users' ops.
       domain: the interval floating operands are drawn from.
       tolerance: accepted error of `jit` against `numpy`, in units in the last place of f32.
-      linear: which operands the op is linear in (`None`: not linear).
+      multiple_results: whether it gives a list of results.
     """
 
     name: str

@@ -10,7 +10,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from jaxc_compiler.opset.op import OPS, Op
+from jaxc_compiler import marks
+from jaxc_compiler.opset.op import IMPLIED_PARAMS, OPS, REGION_PARAMS, Op
 
 USER_OPS: dict[str, Op] = {}
 # rule(s, *scalars, **params) -> scalar: see `lowering/element/user.py`.
@@ -18,27 +19,36 @@ RULES: dict[str, Callable[..., Any]] = {}
 _listeners: list[Callable[[str], None]] = []
 # Ops of the `lax` dialect without an entry in the book.
 _TAKEN = frozenset({"constant", "yield", "branch"})
+# What cannot be a parameter: an attribute of the name says something else, or there is none.
+_NO_PARAMS = REGION_PARAMS | IMPLIED_PARAMS | {marks.IN_PLACE, marks.COPIES}
 
 
 def add(op: Op, *, replace: bool = False) -> None:
     """Add an op to the book.
 
     Raises:
-      ValueError: for a name that is taken or that no op can have.
+      TypeError: for a name that is no text.
+      ValueError: for a name that is taken or that no op or no parameter can have.
     """
     check_name(op.name, replace)
+    if refused := sorted(_NO_PARAMS.intersection(op.params)):
+        raise ValueError(f"op {op.name!r} cannot have a parameter named {refused[0]!r}")
     OPS[op.name] = USER_OPS[op.name] = op
     RULES.pop(op.name, None)
     _tell(op.name)
 
 
 def check_name(name: str, replace: bool = False) -> None:
-    """Raises ValueError for a name that a user's op cannot have."""
+    """Raise for a name that a user's op cannot have."""
+    if not isinstance(name, str):
+        raise TypeError(f"expected the name of an op, such as 'soft_clip', got {name!r}")
     if not re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", name) or re.search(r"_\d+to\d+$", name):
         raise ValueError(f"{name!r} is no name of an op: expected one like soft_clip")
+    if name.startswith("scatter_"):
+        raise ValueError(f"{name!r}: names with 'scatter_' in front are those of jaxc's scatters")
     if name in USER_OPS and not replace:
         raise ValueError(f"op {name!r} is defined already: replace=True defines it anew")
-    if name in _TAKEN or name.startswith("scatter_") or (name in OPS and name not in USER_OPS):
+    if name in _TAKEN or (name in OPS and name not in USER_OPS):
         raise ValueError(f"{name!r} is an op of jaxc's own")
 
 

@@ -91,9 +91,6 @@ class IntOps:
     def sle(self, x: Any, y: Any) -> Any:
         return self.cmp(3, x, y)
 
-    def sgt(self, x: Any, y: Any) -> Any:
-        return self.cmp(4, x, y)
-
     def sge(self, x: Any, y: Any) -> Any:
         return self.cmp(5, x, y)
 

@@ -18,7 +18,7 @@ from jaxc_compiler.lowering.element.base import ScalarBuilder
 from jaxc_compiler.lowering.element.values import ELEMENT, POINTWISE, Scalars, Splat
 from jaxc_compiler.mlir import ir
 from jaxc_compiler.opset import user
-from jaxc_compiler.opset.avals import ShapedArray
+from jaxc_compiler.opset.avals import ShapedArray, of_dtype
 from jaxc_compiler.opset.op import OPS, OPTIONAL
 
 
@@ -26,7 +26,8 @@ class Elements:
     """What a user's element rule computes with; its values are scalars with an `aval`.
 
     `s.tanh(x)`, `s.max(x, 0.0)`, `s.and_(p, q)`: the elementwise ops of the book, numbers taking
-    the type of the first scalar. `s.op("math.roundeven", x)`: one op of MLIR's.
+    the type of the first scalar, if it has them: 4.5 is no value of an int32.
+    `s.op("math.roundeven", x)`: one op of MLIR's.
     """
 
     def __init__(self, builder: ScalarBuilder, index: tuple[Any, ...]):
@@ -56,18 +57,27 @@ class Elements:
         typed = [x for x in operands if isinstance(x, Scalars)]
         if not typed:
             raise TypeError("an element rule's operations need a scalar among their operands")
-        return [x if isinstance(x, Scalars) else Splat(typed[0].aval, x) for x in operands]
+        aval = typed[0].aval
+        return [
+            x if isinstance(x, Scalars) else Splat(aval, of_dtype(x, aval.dtype)[()])
+            for x in operands
+        ]
+
+
+# Exceptions whose text says what is wrong.
+_WORDED = (TypeError, ValueError, AttributeError)
 
 
 def _rule(name: str) -> Callable[..., Any]:
     def rule(
-        b: ScalarBuilder, operands: Any, index: tuple, out_aval: ShapedArray, **params: Any
+        b: ScalarBuilder, operands: Any, index: tuple, out_aval: ShapedArray, /, **params: Any
     ) -> ir.Value:
         scalars = [_at(b, array, index) for array in operands]
         try:
             result = user.RULES[name](Elements(b, index), *scalars, **params)
-        except (TypeError, ValueError, AttributeError) as error:
-            raise TypeError(f"the element rule of {name}: {error}") from error
+        except Exception as error:
+            said = error if isinstance(error, _WORDED) else f"{type(error).__name__}: {error}"
+            raise TypeError(f"the element rule of {name}: {said}") from error
         if not isinstance(result, Scalars):
             raise TypeError(f"the element rule of {name} must return a scalar, got {result!r}")
         if result.aval.dtype != out_aval.dtype:
