@@ -116,9 +116,8 @@ def dump_stages(
     Raises:
       ValueError: for a stage that the target has not.
     """
-    known = dict.fromkeys((*stage_names(target), stages.STABLEHLO.name))
-    if until is not None and until not in known:
-        raise ValueError(f"no stage {until!r} for {target}: there are {', '.join(known)}")
+    if until is not None:
+        _check_stage(until, target)
     with mlir.LOCK, mlir.CONTEXT:
         kernel.load()
         if until == stages.STABLEHLO.name:
@@ -138,6 +137,12 @@ def dump_stages(
     if until in texts or not is_irees(target):
         return texts
     return texts | dump_code(code, target, until, locations=locations)
+
+
+def _check_stage(name: str, target: Target) -> None:
+    known = dict.fromkeys((*stage_names(target), stages.STABLEHLO.name))
+    if name not in known:
+        raise ValueError(f"no stage {name!r} for {target}: there are {', '.join(known)}")
 
 
 def dump_code(
