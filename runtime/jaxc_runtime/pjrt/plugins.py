@@ -42,7 +42,7 @@ class _Package:
 
 
 PACKAGES = {
-    "tpu": _Package("libtpu", "libtpu.so", "pip install 'jaxc[tpu]'"),
+    "tpu": _Package("libtpu", "libtpu.so", "pip install libtpu"),
     "xla_cpu": _Package(
         "fastatomstruct_xla_cpu", "libpjrt_cpu.so", "pip install fastatomstruct-xla-cpu"
     ),
