@@ -74,10 +74,14 @@ class IreeSession:
         Raises:
           CompileError: if it is not valid here.
         """
+        # The parser keeps Python's lock: a message from another thread would wait for it for ever.
+        self.context.enable_multithreading(False)
         try:
             return ir.Module.parse(source, context=self.context)
         except ir.MLIRError as error:
             raise from_mlir_error("iree", error) from None
+        finally:
+            self.context.enable_multithreading(not _forked)
 
     def run_phases(self, module: ir.Module, start: str | None, end: str | None) -> None:
         """Run IREE's own pipeline, in place, from after phase `start` to the end of phase `end`.

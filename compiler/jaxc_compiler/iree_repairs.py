@@ -92,24 +92,29 @@ def _order_loops_as_reductions(module: ir.Module) -> None:
 _FUSED = frozenset({"linalg.generic", "tensor.expand_shape", "tensor.collapse_shape"})
 
 
-def _part_places_from_reductions(module: ir.Module) -> None:
-    """Compute arrays of places before the dispatch that reduces them or joins them to a result.
+def _part_from_reductions(module: ir.Module) -> None:
+    """Keep some elementwise ops out of a dispatch with what they read or is read of a reduction.
 
-    IREE's SPIR-V shares the loops' numbers between threads in memory of type index: none exists.
+    IREE's SPIR-V shares between threads, in memory of type index (none exists), the loops' numbers,
+    of which arrays of places are computed; it cannot shape what complex numbers and loops read.
     """
-    placed: set[ir.Value] = set()  # computed from places
-    after: set[ir.Value] = set()  # computed from a reduction
     apart: set[ir.Value] = set()
+    placed: set[ir.Value] = set()  # computed from places, by loops, or of complex numbers
+    after: set[ir.Value] = set()  # computed from a reduction
 
     def visit(op: ir.Operation) -> ir.WalkResult:
         if op.name not in _FUSED:
             return ir.WalkResult.ADVANCE
+        is_generic = op.name == "linalg.generic"
+        if is_generic and _stands_alone(op):
+            apart.update(after.intersection(op.operands))
+            placed.update(op.results)
+            return ir.WalkResult.ADVANCE
         places = placed.intersection(op.operands)
-        reduces = op.name == "linalg.generic" and _reduces(op)
-        if reduces or after.intersection(op.operands):
+        if (is_generic and _reduces(op)) or after.intersection(op.operands):
             apart.update(places)
             after.update(op.results)
-        elif places or _has_places(op):
+        elif places or (is_generic and _has_places(op)):
             placed.update(op.results)
         return ir.WalkResult.ADVANCE
 
@@ -118,10 +123,16 @@ def _part_places_from_reductions(module: ir.Module) -> None:
         _set_apart(value)
 
 
+def _stands_alone(op: ir.Operation) -> bool:
+    """Whether an elementwise op makes complex numbers or loops for each element."""
+    if _reduces(op):
+        return False
+    is_complex = any("complex" in str(result.type) for result in op.results)
+    return is_complex or any(one.operation.regions for one in op.regions[0].blocks[0].operations)
+
+
 def _has_places(op: ir.Operation) -> bool:
-    return op.name == "linalg.generic" and bool(
-        _operations(op.regions[0].blocks[0], "linalg.index")
-    )
+    return bool(_operations(op.regions[0].blocks[0], "linalg.index"))
 
 
 def _set_apart(value: ir.Value) -> None:
@@ -257,7 +268,7 @@ def _run_one_by_one(block: ir.Block) -> None:
             _erase_queued(op)
         elif op.name.startswith("hal.device.queue."):
             with ir.InsertionPoint.after(op), op.location:
-                _call("__wait", [], op.operands[3])  # what it signals
+                _call("__wait", [], _signalled(op))
 
 
 def _call(name: str, results: list[ir.Type], argument: ir.Value) -> ir.Operation:
@@ -294,7 +305,22 @@ def _erase_queued(op: ir.Operation) -> None:
     """Erase an operation of the queue: what waited for it waits for what it waited for."""
     waited, signalled = op.operands[2:4]
     op.erase()
-    signalled.replace_all_uses_with(waited)
+    if not _is_null(signalled):
+        signalled.replace_all_uses_with(waited)
+
+
+def _signalled(op: ir.Operation) -> ir.Value:
+    """The fence that an operation of the queue signals; a new one if there is none."""
+    if _is_null(op.operands[3]):
+        types, flags = [op.operands[3].type], {"flags": ir.Attribute.parse("0 : i64")}
+        with ir.InsertionPoint(op):
+            made = ir.Operation.create("hal.fence.create", types, [op.operands[0]], flags)
+        op.operands[3] = made.result
+    return op.operands[3]
+
+
+def _is_null(value: ir.Value) -> bool:
+    return not isinstance(value.owner, ir.Block) and value.owner.operation.name == "util.null"
 
 
 def _operations(block: ir.Block, name: str) -> list[ir.Operation]:
@@ -322,7 +348,7 @@ def _before_dispatches(module: ir.Module, flags: tuple[str, ...]) -> None:
     """Arrays are ops of linalg, one for each of ours."""
     if _SPIRV.intersection(flags):
         with module.context:
-            _part_places_from_reductions(module)
+            _part_from_reductions(module)
 
 
 def _after_hal(module: ir.Module, flags: tuple[str, ...]) -> None:

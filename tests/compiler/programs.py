@@ -155,6 +155,7 @@ def sums_beside_their_array(x, y):
 PROGRAMS = {
     "sums of negations": (lambda x: ((-x).sum(0), (-x).sum(), (x.astype(int) * -1).sum(0)), X),
     "sums beside their array": (sums_beside_their_array, floats(64, 16), floats(64, 16) * 2),
+    "complex beside a sum": (lambda x: jnp.abs(lax.complex(x.sum(1), x.sum(1))), floats(8, 16)),
     "sine of a product": (lambda x: jnp.sin(x @ x), floats(64, 64)),
     "places beside a sum": (lambda x: x - x.mean(1)[:, None] * jnp.eye(16, 32), floats(16, 32)),
     "trace": (lambda x: (jnp.trace(x), jnp.linalg.norm(x)), floats(4, 4)),

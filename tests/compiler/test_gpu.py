@@ -93,7 +93,7 @@ SHORT = (
     "booleans", "empty", "scalars", "constants", "rows", "pieces in a loop",
     "sums of negations", "long reductions", "extrema of nan", "gather beside a sum", "remainders",
     "complex sums", "sums beside their array", "sum of middle loops", "normalized strided conv",
-    "places beside a sum", "trace", "sine of a product",
+    "places beside a sum", "trace", "sine of a product", "complex beside a sum",
 )  # fmt: skip
 
 

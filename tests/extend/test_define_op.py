@@ -355,6 +355,14 @@ def test_mistakes_in_rules(own):
         define_op("anything")(lambda x, **params: x)
 
 
+def test_an_op_that_mlir_does_not_have(own):
+    strange = own("strange")(lambda x: x + 1)
+    strange.def_element(lambda s, x: s.op("math.nosuch", x))
+    for number in range(5):  # the parser of IREE waited for ever, now and then
+        with pytest.raises(CompileError, match=r"math\.nosuch"):
+            jaxc.jit(lambda x, n=number: strange(x) * n)(X)
+
+
 @pytest.mark.parametrize(("dtype", "number"), [("int32", 4.5), ("uint8", 300), ("float32", 1j)])
 def test_a_number_that_a_dtype_has_not(own, dtype, number):
     largest = own("largest")(lambda x: jnp.maximum(x, 0))
