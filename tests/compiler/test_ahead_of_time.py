@@ -31,7 +31,7 @@ def test_without_the_plugin(monkeypatch):
         monkeypatch.setenv(plugins.VARIABLE, "tpu:/nowhere/libtpu.so")
         message = r"/nowhere/libtpu\.so is not a PJRT plugin"
     else:
-        message = r"the tpu plugin is not installed: pip install 'jaxc\[tpu\]'"
+        message = r"the tpu plugin is not installed: pip install libtpu"
     with pytest.raises(CompileError, match=message) as caught:
         driver.compile(_program(), targets.get("tpu:v5e:2x2"))
     assert len(str(caught.value).splitlines()) == 2
