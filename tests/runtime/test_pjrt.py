@@ -245,7 +245,7 @@ def test_what_a_plugin_reads_is_set_while_it_opens(monkeypatch):
 def test_package_that_is_not_installed():
     if plugins._library(plugins.PACKAGES["tpu"]):
         pytest.skip("libtpu is installed")
-    with pytest.raises(DeviceError, match=r"pip install 'jaxc\[tpu\]'"):
+    with pytest.raises(DeviceError, match=r"pip install libtpu"):
         pjrt.devices("tpu")
 
 
