@@ -14,12 +14,13 @@ import ctypes
 import os
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from typing import Any
 
 import iree.runtime as rt
 from iree.runtime import _binding  # ArgumentPacker is not re-exported by the package
 
-from jaxc_runtime import cuda_context
+from jaxc_runtime import cuda_context, polling
 from jaxc_runtime.errors import DeviceError, readable
 
 DEFAULT_DRIVER = "local-sync"
@@ -50,10 +51,11 @@ class Device:
         self.is_host = name in HOST_DRIVERS
         try:
             hal_driver = _open_driver(name)
-            if selector:
-                self.hal = hal_driver.create_device_by_uri(driver)
-            else:
-                self.hal = hal_driver.create_default_device()
+            with polling.set_back() if _polls(driver) else nullcontext():
+                if selector:
+                    self.hal = hal_driver.create_device_by_uri(driver)
+                else:
+                    self.hal = hal_driver.create_default_device()
         except (RuntimeError, ValueError, KeyError, IndexError) as error:
             raise DeviceError(
                 f"device driver {driver!r} does not start: {readable(error)}"
@@ -125,9 +127,24 @@ def get(driver: str = DEFAULT_DRIVER) -> Device:
     if device is not None:
         return device
     with _lock:
-        if driver not in _devices:
-            _devices[driver] = Device(driver)
-        return _devices[driver]
+        address = _first_address(driver)
+        if address not in _devices:
+            _devices[address] = Device(address)
+        device = _devices[driver] = _devices[address]
+        return device
+
+
+def _first_address(driver: str) -> str:
+    """The address of Vulkan's default device, so that it is not opened a second time by that."""
+    found = query([driver]) if driver == "vulkan" else []
+    return found[0]["uri"] if found else driver
+
+
+def _polls(driver: str) -> bool:
+    """Whether a device's threads never sleep: Vulkan's on the CPU."""
+    if driver.partition("://")[0] != "vulkan":
+        return False
+    return any(one["uri"] == driver and "llvmpipe" in one["name"] for one in query(["vulkan"]))
 
 
 def query(drivers: Iterable[str] | None = None) -> list[dict[str, Any]]:

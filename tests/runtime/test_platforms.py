@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from jaxc_runtime import platforms
+from jaxc_runtime import device, platforms
 from jaxc_runtime.errors import DeviceError
 
 
@@ -35,3 +35,9 @@ def test_threads_find_the_same_devices(monkeypatch):
     [thread.start() for thread in threads]
     [thread.join() for thread in threads]
     assert len(found) == 2 and found[0][0] is found[1][0]
+
+
+@pytest.mark.vulkan
+def test_a_vulkan_device_is_opened_once():
+    address = device.query(["vulkan"])[0]["uri"]
+    assert device.get("vulkan") is device.get(address)
