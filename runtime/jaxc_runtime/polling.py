@@ -15,31 +15,29 @@ from pathlib import Path
 
 _THREADS = Path("/proc/self/task")
 _NICE = 10  # a tenth of the time of a thread that works
-_SETTLED_AFTER = 0.03  # seconds in which a thread that sleeps has gone to sleep
+_LOOKS, _APART = 10, 0.005  # seconds: a thread that polls is seen running in one of them
 
 
 @contextmanager
 def set_back() -> Iterator[None]:
     """Set back those of the threads started in this context that go on running; Linux only."""
-    before = _running()
+    before = _threads()
     yield
-    if not _THREADS.is_dir():
-        return
-    time.sleep(_SETTLED_AFTER)
-    for thread in _running() - before:
+    started, polling = _threads() - before, set()
+    for _ in range(_LOOKS if started else 0):
+        time.sleep(_APART)
+        polling |= {thread for thread in started if _state(thread) == "R"}
+    for thread in polling:
         with suppress(OSError):  # it has ended
             os.setpriority(os.PRIO_PROCESS, thread, _NICE)
 
 
-def _running() -> set[int]:
-    """The threads of this process that run or want to."""
-    if not _THREADS.is_dir():
-        return set()
-    return {int(thread.name) for thread in _THREADS.iterdir() if _state(thread) == "R"}
+def _threads() -> set[int]:
+    return {int(each.name) for each in _THREADS.iterdir()} if _THREADS.is_dir() else set()
 
 
-def _state(thread: Path) -> str:
+def _state(thread: int) -> str:
     try:
-        return (thread / "stat").read_text().rpartition(")")[2].split()[0]
+        return (_THREADS / str(thread) / "stat").read_text().rpartition(")")[2].split()[0]
     except OSError:  # it has ended
         return ""
